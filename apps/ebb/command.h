@@ -1,0 +1,68 @@
+// What the subcommands share: options about the model and how to compute, text input, exit codes.
+// This folder is the only code that prints, reads the environment or exits.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "model/tokenizer.h"
+#include "policy/treatment.h"
+
+namespace ebb::app {
+
+// --numerics, --kernels, --threads, --cells, --rows.
+struct ComputeFlags {
+  std::string numerics = "strict";
+  std::string kernels = "own";
+  std::string cells;
+  int n_threads = 0;
+  int n_rows_max = 512;
+
+  void add_to(CLI::App& command);
+  engine::EngineOptions options() const;
+};
+
+// A policy, how many cells it keeps, and any further setting.
+struct TreatmentFlags {
+  std::string policy;
+  int64_t n_keep = -1;
+  std::string positions = "original";
+  std::vector<std::string> settings;  // key=value
+
+  void add_to(CLI::App& command);
+  policy::Treatment treatment() const;
+};
+
+// Token ids from --text FILE (tokenised as the model would) or --ids FILE (a JSON array).
+struct TextFlags {
+  std::string text_path;
+  std::string ids_path;
+
+  void add_to(CLI::App& command);
+  std::vector<int32_t> ids(const model::Tokenizer& tokenizer) const;
+};
+
+// An engine, if its weights fit.  Throws: kOutOfMemory with what is needed and what is there.
+std::unique_ptr<engine::Engine> open_engine(std::shared_ptr<const model::Model> model,
+                                            const ComputeFlags& flags);
+
+std::string read_text(const std::filesystem::path& path);
+PositionMode parse_positions(std::string_view name);
+// "98.4 MB", "7.1 GB": decimal units.
+std::string bytes_text(uint64_t n_bytes);
+
+// Each adds one subcommand; the callback runs it and returns through `exit_code`.
+void add_validate(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_logits(CLI::App& app);
+void add_cache(CLI::App& app);
+void add_policies(CLI::App& app);
+void add_pull(CLI::App& app);
+
+}  // namespace ebb::app

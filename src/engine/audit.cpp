@@ -1,0 +1,54 @@
+#include "engine/audit.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace ebb::engine {
+
+KeptRanges kept_ranges(const kv::SequenceCells& cells) {
+  KeptRanges out;
+  std::vector<Ordinal> ordinals;
+  for (int layer = 0; layer < cells.shape().n_layers(); ++layer) {
+    auto& heads = out.emplace_back();
+    for (int head = 0; head < cells.shape().n_kv_heads; ++head) {
+      auto& ranges = heads.emplace_back();
+      cells.head(layer, head).collect_ordinals(ordinals);
+      for (const Ordinal ordinal : ordinals) {
+        if (!ranges.empty() && ranges.back().last + 1 == ordinal.value) {
+          ranges.back().last = ordinal.value;
+        } else {
+          ranges.push_back({ordinal.value, ordinal.value});
+        }
+      }
+    }
+  }
+  return out;
+}
+
+std::string ranges_text(const std::vector<OrdinalRange>& ranges) {
+  std::string out;
+  for (const OrdinalRange& range : ranges) {
+    if (!out.empty()) out += ',';
+    out += range.first == range.last ? fmt::format("{}", range.first)
+                                     : fmt::format("{}-{}", range.first, range.last);
+  }
+  return out;
+}
+
+std::vector<uint64_t> cells_by_span(const kv::SequenceCells& cells, size_t n_spans) {
+  std::vector<uint64_t> out(n_spans);
+  std::vector<SpanId> spans;
+  for (int layer = 0; layer < cells.shape().n_layers(); ++layer) {
+    for (int head = 0; head < cells.shape().n_kv_heads; ++head) {
+      cells.head(layer, head).collect_spans(spans);
+      for (const SpanId span : spans) {
+        EBB_CHECK(span.value < n_spans);
+        ++out[span.value];
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace ebb::engine

@@ -1,0 +1,123 @@
+#include "engine/cache_source.h"
+
+#include "base/error.h"
+#include "kernels/attention.h"
+#include "tensor/types.h"
+
+namespace ebb::engine {
+
+policy::LayerView EngineCacheSource::layer(int layer) {
+  const model::ModelConfig& config = engine_.config();
+  const auto n_heads = static_cast<size_t>(config.n_kv_heads);
+  content_.resize(n_heads);
+  heads_.assign(n_heads, {});
+  for (size_t h = 0; h < n_heads; ++h) {
+    Engine::HeadContent& content = content_[h];
+    const kv::HeadCells& cells = sequence_.cells().head(layer, static_cast<int>(h));
+    cells.collect_ordinals(content.ordinals);
+    cells.collect_spans(content.spans);
+    policy::HeadView& view = heads_[h];
+    if (needs_.keys || needs_.values) {
+      engine_.read_head(sequence_, layer, static_cast<int>(h), content);
+      view.keys = content.keys;
+      view.values = content.values;
+    }
+    view.ordinals = content.ordinals;
+    view.spans = content.spans;
+  }
+  fill_signals(layer);
+  policy::LayerView view;
+  view.layer = layer;
+  view.is_sliding = config.is_sliding(layer);
+  view.window = view.is_sliding ? config.window : 0;
+  view.heads = heads_;
+  view.window_queries = window_queries_;
+  view.rope_frequencies = engine_.rope_frequencies(layer);
+  if (needs_.query_moments) view.n_moment_queries = sequence_.signals()->n_moment_queries();
+  if (needs_.output_projection) {
+    fill_output_projection(layer);
+    view.output_projection = output_projection_;
+  }
+  return view;
+}
+
+void EngineCacheSource::fill_signals(int layer) {
+  const SequenceSignals* signals = sequence_.signals();
+  const bool wants = needs_.attention_sum || needs_.attention_window > 0 || needs_.query_moments;
+  if (!wants) return;
+  EBB_CHECK(signals != nullptr);
+  signals_.resize(heads_.size());
+  for (size_t h = 0; h < heads_.size(); ++h) {
+    HeadSignals& mine = signals_[h];
+    const int head = static_cast<int>(h);
+    if (needs_.attention_sum) {
+      mine.attention_sum.clear();
+      for (const int64_t sum : signals->weight_sums(layer, head)) {
+        mine.attention_sum.push_back(
+            static_cast<float>(static_cast<double>(sum) * kernels::WeightSums::kUnit));
+      }
+      heads_[h].attention_sum = mine.attention_sum;
+    }
+    if (needs_.attention_window > 0) {
+      window_queries_ = engine_.window_weights(sequence_, layer, head, mine.attention_window);
+      heads_[h].attention_window = mine.attention_window;
+      if (signals->observed().places().empty()) {
+        notice_ = "no query to observe yet: looked through the last tokens instead";
+      }
+    }
+    if (needs_.query_moments) {
+      fill_moments(layer, head, mine);
+      heads_[h].query_mean = mine.query_mean;
+      heads_[h].query_covariance = mine.query_covariance;
+    }
+  }
+}
+
+void EngineCacheSource::fill_moments(int layer, int kv_head, HeadSignals& out) const {
+  const model::ModelConfig& config = engine_.config();
+  const auto d = static_cast<size_t>(config.head_dim);
+  const auto group = static_cast<size_t>(config.group_size());
+  std::vector<float> mean(d);
+  std::vector<float> covariance(d * d);
+  out.query_mean.resize(d * group);
+  out.query_covariance.resize(d * d * group);
+  // Where HF's channel c lies in the file's order.
+  const auto place = [&](size_t c) {
+    if (config.rope_layout == model::RopeLayout::kHalfSplit) return c;
+    return c < d / 2 ? 2 * c : 2 * (c - d / 2) + 1;
+  };
+  for (size_t g = 0; g < group; ++g) {
+    const int q_head = kv_head * config.group_size() + static_cast<int>(g);
+    sequence_.signals()->moments(layer, q_head, mean, covariance);
+    for (size_t a = 0; a < d; ++a) {
+      out.query_mean[g * d + a] = mean[place(a)];
+      for (size_t b = 0; b < d; ++b) {
+        out.query_covariance[(g * d + a) * d + b] = covariance[place(a) * d + place(b)];
+      }
+    }
+  }
+}
+
+void EngineCacheSource::fill_output_projection(int layer) {
+  const model::Weight& weight = engine_.model().layer(layer).attn_out;
+  const auto n_in = static_cast<size_t>(weight.n_in);
+  const auto n_out = static_cast<size_t>(weight.n_out);
+  const size_t row_bytes = tensor::row_size_bytes(weight.type, weight.n_in);
+  output_projection_.resize(n_in * n_out);
+  std::vector<float> row(n_in);
+  for (size_t out = 0; out < n_out; ++out) {
+    tensor::dequantise_row(weight.type, static_cast<const char*>(weight.data) + out * row_bytes,
+                           row);
+    for (size_t in = 0; in < n_in; ++in) output_projection_[in * n_out + out] = row[in];
+  }
+}
+
+std::vector<size_t> EngineCacheSource::cell_counts(int layer) {
+  std::vector<size_t> counts;
+  for (int h = 0; h < engine_.config().n_kv_heads; ++h) {
+    counts.push_back(sequence_.cells().head(layer, h).n_cells());
+  }
+  return counts;
+}
+
+}  // namespace ebb::engine

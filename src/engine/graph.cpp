@@ -1,0 +1,291 @@
+#include "engine/graph.h"
+
+#include <ggml-alloc.h>
+#include <ggml-cpp.h>
+#include <ggml-cpu.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <map>
+#include <utility>
+
+#include "base/error.h"
+#include "engine/head_plan.h"
+#include "kernels/linear.h"
+#include "tensor/types.h"
+
+namespace ebb::engine {
+namespace {
+
+// Userdata of our linear operator.
+struct LinearOp {
+  const Linear* linear = nullptr;
+};
+
+void run_prepare(ggml_tensor* dst, int ith, int nth, void* userdata) {
+  const auto& op = *static_cast<const LinearOp*>(userdata);
+  const ggml_tensor* x = dst->src[0];
+  const int64_t n_rows = x->ne[1];
+  const kernels::ActivationRows rows{static_cast<const float*>(x->data), x->ne[0],
+                                     static_cast<int64_t>(x->nb[1] / sizeof(float))};
+  kernels::prepare_rows(op.linear->packed->form(), rows, n_rows * ith / nth,
+                        n_rows * (ith + 1) / nth, dst->data);
+}
+
+void run_multiply(ggml_tensor* dst, int ith, int nth, void* userdata) {
+  const auto& op = *static_cast<const LinearOp*>(userdata);
+  kernels::multiply({.weight = *op.linear->packed,
+                     .prepared = dst->src[0]->data,
+                     .n_rows = dst->ne[1],
+                     .y = static_cast<float*>(dst->data),
+                     .y_stride = static_cast<int64_t>(dst->nb[1] / sizeof(float)),
+                     .bias = op.linear->bias.empty() ? nullptr : op.linear->bias.data(),
+                     .ith = ith,
+                     .nth = nth});
+}
+
+std::vector<float> rope_frequencies(const model::RopeSpec& spec, int head_dim) {
+  std::vector<float> out;
+  for (int i = 0; i < head_dim / 2; ++i) {
+    double f = std::pow(static_cast<double>(spec.base), -2.0 * i / head_dim) * spec.position_scale;
+    if (!spec.freq_factors.empty()) f /= spec.freq_factors[static_cast<size_t>(i)];
+    out.push_back(static_cast<float>(f));
+  }
+  return out;
+}
+
+kernels::RopeTable make_rope(const model::RopeSpec& spec, const model::ModelConfig& config) {
+  const bool is_interleaved = config.rope_layout == model::RopeLayout::kInterleaved;
+  return {rope_frequencies(spec, config.head_dim),
+          is_interleaved ? kernels::RotaryPairs::kInterleaved : kernels::RotaryPairs::kHalfSplit};
+}
+
+}  // namespace
+
+struct StepGraph::Impl {
+  const model::Model& model;
+  const model::ModelConfig& config;
+  const EngineWeights& weights;
+  const EngineOptions options;
+  const int n_threads;
+  kernels::RopeTable rope_global;
+  kernels::RopeTable rope_sliding;
+  std::vector<kernels::AttentionScratch> scratch;
+  ggml_gallocr_ptr allocator;
+  std::vector<uint8_t> work;
+  std::vector<float> raw_queries;    // of the layer being computed
+  std::vector<uint8_t> description;  // memory of the graph's tensor structs
+  size_t compute_bytes = 0;
+
+  // Of the step being built; operators point into these.
+  ggml_context_ptr context;
+  EmbedOp embed;
+  std::deque<NormOp> norms;
+  std::deque<LinearOp> linears;
+  std::deque<LayerOp> layers;
+  float softcap = 0.0F;
+  std::map<std::pair<const ggml_tensor*, kernels::ActivationForm>, ggml_tensor*> prepared;
+
+  Impl(const model::Model& m, const EngineWeights& w, const EngineOptions& o, int threads)
+      : model(m),
+        config(m.config()),
+        weights(w),
+        options(o),
+        n_threads(threads),
+        rope_global(make_rope(config.rope_global, config)),
+        rope_sliding(make_rope(config.rope_sliding, config)),
+        scratch(static_cast<size_t>(threads)),
+        allocator(ggml_gallocr_new(ggml_backend_cpu_buffer_type())),
+        description(ggml_tensor_overhead() * max_nodes() +
+                    ggml_graph_overhead_custom(max_nodes(), false)) {}
+
+  size_t max_nodes() const { return static_cast<size_t>(config.n_layers) * 40 + 40; }
+
+  ggml_tensor* custom(ggml_type type, int64_t n, int64_t rows,
+                      std::initializer_list<ggml_tensor*> args, ggml_custom_op_t op,
+                      void* userdata) {
+    std::vector<ggml_tensor*> list(args);
+    return ggml_custom_4d(context.get(), type, n, rows, 1, 1, list.data(),
+                          static_cast<int>(list.size()), op, GGML_N_TASKS_MAX, userdata);
+  }
+
+  ggml_tensor* norm(ggml_tensor* x, const std::vector<float>& weight) {
+    norms.push_back({weight.data(), config.norm_eps});
+    return custom(GGML_TYPE_F32, x->ne[0], x->ne[1], {x}, run_norm, &norms.back());
+  }
+
+  // y = W x. Prepared activations are shared by all matrices that read the same x.
+  ggml_tensor* linear(ggml_tensor* x, const Linear& layer) {
+    if (!layer.packed) return ggml_mul_mat(context.get(), layer.tensor, x);
+    linears.push_back({&layer});
+    const kernels::ActivationForm form = layer.packed->form();
+    ggml_tensor*& ready = prepared[{x, form}];
+    if (ready == nullptr) {
+      const size_t bytes = kernels::prepared_row_bytes(form, layer.n_in);
+      ready = custom(GGML_TYPE_I8, static_cast<int64_t>(bytes), x->ne[1], {x}, run_prepare,
+                     &linears.back());
+    }
+    return custom(GGML_TYPE_F32, layer.n_out, x->ne[1], {ready}, run_multiply, &linears.back());
+  }
+
+  LayerOp& plan_layer(int index, const std::vector<RowBlock>& blocks) {
+    const LayerLinears& layer = weights.layer(index);
+    const auto data_or_null = [](const std::vector<float>& v) {
+      return v.empty() ? nullptr : v.data();
+    };
+    const bool adds_bias = !layer.q.packed.has_value();  // our kernels add the bias themselves
+    LayerOp& op = layers.emplace_back();
+    op.config = &config;
+    op.rope = &rope(index);
+    op.q_norm = data_or_null(layer.q_norm);
+    op.k_norm = data_or_null(layer.k_norm);
+    if (adds_bias) {
+      op.q_bias = data_or_null(layer.q.bias);
+      op.k_bias = data_or_null(layer.k.bias);
+      op.v_bias = data_or_null(layer.v.bias);
+    }
+    op.blocks = &blocks;
+    op.format = blocks.front().sequence->cells().format();
+    op.shape = {.head_dim = config.head_dim,
+                .type = op.format.type,
+                .scale = config.attention_scale,
+                .softcap = config.attention_softcap,
+                .window = config.is_sliding(index) ? static_cast<uint32_t>(config.window) : 0};
+    op.scratch = &scratch;
+    op.layer = index;
+    op.raw_queries = raw_queries.empty() ? nullptr : raw_queries.data();
+    op.heads = plan_heads(blocks, index, config.n_kv_heads);
+    return op;
+  }
+
+  ggml_tensor* attention_block(ggml_tensor* x, int index, const std::vector<RowBlock>& blocks,
+                               ggml_cgraph* graph) {
+    const LayerLinears& layer = weights.layer(index);
+    LayerOp& op = plan_layer(index, blocks);
+    ggml_tensor* h = norm(x, layer.attn_norm);
+    ggml_tensor* q = linear(h, layer.q);
+    ggml_tensor* k = linear(h, layer.k);
+    ggml_tensor* v = linear(h, layer.v);
+    ggml_tensor* turned =
+        custom(GGML_TYPE_F32, q->ne[0], q->ne[1], {q, k, v}, run_rope_and_store, &op);
+    if (op.raw_queries != nullptr) {
+      // Nothing reads its result, so it is put into the graph by hand, before the next layer's
+      // queries.
+      ggml_build_forward_expand(graph, custom(GGML_TYPE_I8, 1, 1, {turned}, run_observe, &op));
+    }
+    ggml_tensor* attended = custom(GGML_TYPE_F32, q->ne[0], q->ne[1], {turned}, run_attend, &op);
+    ggml_tensor* out = linear(attended, layer.attn_out);
+    if (config.has_post_norms) out = norm(out, layer.attn_post_norm);
+    return ggml_add(context.get(), x, out);
+  }
+
+  ggml_tensor* feed_forward_block(ggml_tensor* x, int index) {
+    const LayerLinears& layer = weights.layer(index);
+    ggml_tensor* h = norm(x, layer.ffn_norm);
+    ggml_tensor* gate = linear(h, layer.ffn_gate);
+    ggml_tensor* up = linear(h, layer.ffn_up);
+    const auto gated = config.activation == model::Activation::kSilu ? run_silu_mul : run_gelu_mul;
+    ggml_tensor* active =
+        custom(GGML_TYPE_F32, gate->ne[0], gate->ne[1], {gate, up}, gated, nullptr);
+    ggml_tensor* out = linear(active, layer.ffn_down);
+    if (config.has_post_norms) out = norm(out, layer.ffn_post_norm);
+    return ggml_add(context.get(), x, out);
+  }
+
+  ggml_tensor* head(ggml_tensor* x, ggml_tensor* wanted) {
+    ggml_tensor* out = ggml_get_rows(context.get(), x, wanted);
+    out = linear(norm(out, weights.output_norm()), weights.output());
+    if (config.final_softcap > 0.0F) {
+      softcap = config.final_softcap;
+      out = custom(GGML_TYPE_F32, out->ne[0], out->ne[1], {out}, run_softcap, &softcap);
+    }
+    return out;
+  }
+
+  const kernels::RopeTable& rope(int layer) const {
+    return config.is_sliding(layer) ? rope_sliding : rope_global;
+  }
+
+  void start_step() {
+    norms.clear();
+    linears.clear();
+    layers.clear();
+    prepared.clear();
+    context.reset(ggml_init({description.size(), description.data(), true}));
+    EBB_CHECK(context != nullptr);
+  }
+
+  void run(ggml_cgraph* graph) {
+    ggml_cplan plan = ggml_graph_plan(graph, n_threads, nullptr);
+    work.resize(plan.work_size);
+    plan.work_data = work.data();
+    const ggml_status status = ggml_graph_compute(graph, &plan);
+    if (status != GGML_STATUS_SUCCESS) {
+      throw Error::make(ErrorKind::kBackend, "ggml: computing a step failed: {}",
+                        ggml_status_to_string(status));
+    }
+    compute_bytes =
+        std::max(compute_bytes, ggml_gallocr_get_buffer_size(allocator.get(), 0) + work.size());
+  }
+};
+
+StepGraph::StepGraph(const model::Model& model, const EngineWeights& weights,
+                     const EngineOptions& options, int n_threads)
+    : impl_(std::make_unique<Impl>(model, weights, options, n_threads)) {}
+StepGraph::~StepGraph() = default;
+
+void StepGraph::compute(StepRows& rows, std::span<float> logits) {
+  Impl& m = *impl_;
+  m.start_step();
+  ggml_context* context = m.context.get();
+  const auto n_rows = static_cast<int64_t>(rows.ids.size());
+  const model::Weight& table = m.model.token_embedding();
+  m.embed = {&table, tensor::row_size_bytes(table.type, table.n_in), rows.ids.data(),
+             m.config.embedding_scale};
+  const bool keeps_queries = std::any_of(
+      rows.blocks.begin(), rows.blocks.end(),
+      [](const RowBlock& b) { return b.signals != nullptr && b.signals->keeps_queries(); });
+  const size_t width = static_cast<size_t>(m.config.n_q_heads * m.config.head_dim);
+  m.raw_queries.resize(keeps_queries ? width * rows.ids.size() : 0);
+  ggml_cgraph* graph = ggml_new_graph_custom(context, m.max_nodes(), false);
+  ggml_tensor* x = m.custom(GGML_TYPE_F32, m.config.n_embd, n_rows, {}, run_embed, &m.embed);
+  for (int i = 0; i < m.config.n_layers; ++i) {
+    x = m.attention_block(x, i, rows.blocks, graph);
+    x = m.feed_forward_block(x, i);
+  }
+  ggml_tensor* wanted = nullptr;
+  ggml_tensor* out = nullptr;
+  if (!rows.logit_rows.empty()) {
+    wanted =
+        ggml_new_tensor_1d(context, GGML_TYPE_I32, static_cast<int64_t>(rows.logit_rows.size()));
+    ggml_set_input(wanted);
+    out = m.head(x, wanted);
+    ggml_set_output(out);
+    ggml_build_forward_expand(graph, out);
+  } else {
+    ggml_build_forward_expand(graph, x);
+  }
+  if (!ggml_gallocr_alloc_graph(m.allocator.get(), graph)) {
+    throw Error(ErrorKind::kOutOfMemory, "no memory for the activations of a step");
+  }
+  if (wanted != nullptr) {
+    std::copy(rows.logit_rows.begin(), rows.logit_rows.end(), static_cast<int32_t*>(wanted->data));
+  }
+  m.run(graph);
+  if (out != nullptr) {
+    const auto* values = static_cast<const float*>(out->data);
+    std::copy(values, values + logits.size(), logits.begin());
+  }
+}
+
+size_t StepGraph::compute_bytes() const { return impl_->compute_bytes; }
+
+const kernels::RopeTable& StepGraph::rope(int layer) const { return impl_->rope(layer); }
+
+void StepGraph::reserve_positions(RopePos last) {
+  impl_->rope_global.reserve(last);
+  if (impl_->config.window > 0) impl_->rope_sliding.reserve(last);
+}
+
+}  // namespace ebb::engine

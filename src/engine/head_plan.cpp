@@ -1,0 +1,47 @@
+#include "engine/head_plan.h"
+
+#include "base/error.h"
+
+namespace ebb::engine {
+
+void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,
+                  std::vector<kernels::CellRun>& runs) {
+  runs.clear();
+  uint32_t begin = cells.n_skipped();
+  for (const kv::HeadCells::Part& part : cells.parts()) {
+    kernels::CellRun run;
+    run.keys = part.keys != nullptr ? part.keys->data : part.page->data;
+    run.values = part.page->data + format.key_page_bytes();
+    run.ordinals = part.page->ordinals.data();
+    run.hidden = part.page->has_hidden ? part.page->hidden.data() : nullptr;
+    run.begin = begin;
+    run.end = part.page->n_cells;
+    begin = 0;
+    if (run.end > run.begin) runs.push_back(run);
+  }
+}
+
+std::vector<HeadPlan> plan_heads(const std::vector<RowBlock>& blocks, int layer, int n_kv_heads) {
+  std::vector<HeadPlan> out;
+  out.reserve(blocks.size() * static_cast<size_t>(n_kv_heads));
+  for (const RowBlock& block : blocks) {
+    for (int h = 0; h < n_kv_heads; ++h) {
+      const kv::HeadCells& cells = block.sequence->cells().head(layer, h);
+      HeadPlan& plan = out.emplace_back();
+      plan.pos_shift = cells.pos_shift();
+      collect_runs(cells, block.sequence->cells().format(), plan.runs);
+      plan.new_cells.resize(static_cast<size_t>(block.n_rows));
+      size_t left = plan.new_cells.size();
+      for (size_t i = cells.parts().size(); i-- > 0 && left > 0;) {
+        const kv::HeadCells::Part& part = cells.parts()[i];
+        for (uint32_t cell = part.page->n_cells; cell-- > 0 && left > 0;) {
+          plan.new_cells[--left] = {part.page, part.keys, cell};
+        }
+      }
+      EBB_CHECK(left == 0);
+    }
+  }
+  return out;
+}
+
+}  // namespace ebb::engine

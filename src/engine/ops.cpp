@@ -1,0 +1,267 @@
+#include "engine/ops.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/activation.h"
+#include "kernels/numbers.h"
+#include "tensor/types.h"
+
+namespace ebb::engine {
+namespace {
+
+// This thread's share of n items: contiguous, so that neighbouring rows stay in one cache.
+struct Share {
+  int64_t begin;
+  int64_t end;
+};
+Share share_of(int64_t n, int ith, int nth) { return {n * ith / nth, n * (ith + 1) / nth}; }
+
+float* row_of(ggml_tensor* t, int64_t row) {
+  return reinterpret_cast<float*>(static_cast<char*>(t->data) +
+                                  static_cast<size_t>(row) * t->nb[1]);
+}
+
+// Root-mean-square norm. Eight partial sums in double, always the same way.
+void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out) {
+  std::array<double, 8> sums{};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (int64_t j = 0; j < 8; ++j) {
+      const double v = x[i + j];
+      sums[static_cast<size_t>(j)] += v * v;
+    }
+  }
+  for (; i < n; ++i) sums[0] += static_cast<double>(x[i]) * x[i];
+  double sum = 0.0;
+  for (const double s : sums) sum += s;
+  const auto mean = static_cast<float>(sum / static_cast<double>(n));
+  const float scale = 1.0F / std::sqrt(mean + eps);
+  for (i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+void store_key(const kv::CellFormat& format, const float* key, std::byte* keys, uint32_t cell,
+               std::vector<std::byte>& buffer) {
+  const size_t width = format.number_bytes();
+  const auto n = static_cast<size_t>(format.head_dim);
+  buffer.resize(n * width);
+  kernels::from_floats(format.type, key, n, buffer.data());
+  std::byte* first = keys + format.key_at(cell, 0) * width;
+  constexpr size_t kStride = kv::CellFormat::kGroup;
+  if (width == 2) {
+    const auto* from = reinterpret_cast<const uint16_t*>(buffer.data());
+    auto* to = reinterpret_cast<uint16_t*>(first);
+    for (size_t c = 0; c < n; ++c) to[c * kStride] = from[c];
+  } else {
+    auto* to = reinterpret_cast<float*>(first);
+    for (size_t c = 0; c < n; ++c) to[c * kStride] = key[c];
+  }
+}
+
+struct RowScratch {
+  std::vector<float> head;
+  std::vector<float> turned;
+  std::vector<std::byte> numbers;
+};
+
+// q/k norm and bias before the rotation, as the architecture has them.
+const float* prepare_head(const float* in, const float* bias, const float* norm, float eps,
+                          int head_dim, std::vector<float>& buffer) {
+  if (bias == nullptr && norm == nullptr) return in;
+  buffer.resize(static_cast<size_t>(head_dim));
+  for (int c = 0; c < head_dim; ++c) {
+    buffer[static_cast<size_t>(c)] = in[c] + (bias == nullptr ? 0.0F : bias[c]);
+  }
+  if (norm != nullptr) rms_norm(buffer.data(), norm, eps, head_dim, buffer.data());
+  return buffer.data();
+}
+
+void store_row(LayerOp& op, size_t block, int row_in_block, const float* k, const float* v,
+               RowScratch& scratch) {
+  const model::ModelConfig& config = *op.config;
+  const int d = config.head_dim;
+  const RowBlock& rows = (*op.blocks)[block];
+  const auto ordinal = static_cast<int32_t>(rows.first_ordinal.value) + row_in_block;
+  const PositionMode mode = rows.sequence->cells().mode();
+  for (int h = 0; h < config.n_kv_heads; ++h) {
+    HeadPlan& head = op.head(block, h);
+    const kv::NewCell& cell = head.new_cells[static_cast<size_t>(row_in_block)];
+    const float* bias = op.k_bias == nullptr ? nullptr : op.k_bias + static_cast<ptrdiff_t>(h) * d;
+    const float* key = prepare_head(k + static_cast<ptrdiff_t>(h) * d, bias, op.k_norm,
+                                    config.norm_eps, d, scratch.head);
+    scratch.turned.resize(static_cast<size_t>(d));
+    // Compact mode keeps the key at its birth ordinal too: later events derive positions from that
+    // one.
+    const int32_t stored = mode == PositionMode::kColliding ? ordinal + head.pos_shift : ordinal;
+    op.rope->rotate(key, scratch.turned.data(), RopePos{stored});
+    store_key(op.format, scratch.turned.data(), cell.page->data, cell.cell, scratch.numbers);
+    if (cell.keys != nullptr) {
+      op.rope->rotate(key, scratch.turned.data(), RopePos{ordinal + head.pos_shift});
+      store_key(op.format, scratch.turned.data(), cell.keys->data, cell.cell, scratch.numbers);
+    }
+    const float* v_bias =
+        op.v_bias == nullptr ? nullptr : op.v_bias + static_cast<ptrdiff_t>(h) * d;
+    const float* value =
+        prepare_head(v + static_cast<ptrdiff_t>(h) * d, v_bias, nullptr, 0.0F, d, scratch.head);
+    std::byte* values = cell.page->data + op.format.key_page_bytes();
+    kernels::from_floats(op.format.type, value, static_cast<size_t>(d),
+                         values + op.format.value_at(cell.cell, 0) * op.format.number_bytes());
+  }
+}
+
+// Attends some rows of one head; where the sequence gathers weights, adds them to its sums.
+void attend_task(LayerOp& op, size_t block, int kv_head, std::span<const kernels::QueryRow> queries,
+                 kernels::AttentionScratch& scratch) {
+  SequenceSignals* signals = (*op.blocks)[block].signals;
+  const std::vector<kernels::CellRun>& runs = op.head(block, kv_head).runs;
+  if (signals == nullptr || !signals->needs().attention_sum) {
+    kernels::attend(op.shape, runs, queries, scratch);
+    return;
+  }
+  thread_local std::vector<int64_t> sums;
+  thread_local std::vector<uint32_t> targets;
+  size_t n_cells = 0;
+  for (const kernels::CellRun& run : runs) n_cells += run.end - run.begin;
+  sums.assign(n_cells, 0);
+  targets.assign(queries.size(), 0);
+  kernels::attend(op.shape, runs, queries, scratch,
+                  {.sums = sums.data(), .stride = n_cells, .row_target = targets});
+  signals->add_weights(op.layer, kv_head, sums);
+}
+
+}  // namespace
+
+void run_observe(ggml_tensor* dst, int ith, int nth, void* layer_op) {
+  (void)dst;
+  auto& op = *static_cast<LayerOp*>(layer_op);
+  const auto width =
+      static_cast<size_t>(op.config->n_q_heads) * static_cast<size_t>(op.config->head_dim);
+  const Share heads = share_of(op.config->n_q_heads, ith, nth);
+  for (const RowBlock& block : *op.blocks) {
+    if (block.signals == nullptr || !block.signals->keeps_queries()) continue;
+    const float* rows = op.raw_queries + static_cast<size_t>(block.first_row) * width;
+    for (int64_t h = heads.begin; h < heads.end; ++h) {
+      const int q_head = static_cast<int>(h);
+      block.signals->take_queries(op.layer, q_head, rows + h * op.config->head_dim, width);
+    }
+  }
+}
+
+void run_embed(ggml_tensor* dst, int ith, int nth, void* embed_op) {
+  const auto& op = *static_cast<const EmbedOp*>(embed_op);
+  const Share rows = share_of(dst->ne[1], ith, nth);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    float* out = row_of(dst, row);
+    const std::span<float> numbers(out, static_cast<size_t>(dst->ne[0]));
+    const char* from =
+        static_cast<const char*>(op.table->data) + op.row_bytes * static_cast<size_t>(op.ids[row]);
+    tensor::dequantise_row(op.table->type, from, numbers);
+    if (op.scale == 1.0F) continue;
+    for (float& x : numbers) x *= op.scale;
+  }
+}
+
+void run_norm(ggml_tensor* dst, int ith, int nth, void* norm_op) {
+  const auto& op = *static_cast<const NormOp*>(norm_op);
+  const Share rows = share_of(dst->ne[1], ith, nth);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    rms_norm(row_of(dst->src[0], row), op.weight, op.eps, dst->ne[0], row_of(dst, row));
+  }
+}
+
+void run_rope_and_store(ggml_tensor* dst, int ith, int nth, void* layer_op) {
+  auto& op = *static_cast<LayerOp*>(layer_op);
+  const model::ModelConfig& config = *op.config;
+  const int d = config.head_dim;
+  const Share rows = share_of(dst->ne[1], ith, nth);
+  thread_local RowScratch scratch;
+  for (size_t block = 0; block < op.blocks->size(); ++block) {
+    const RowBlock& mine = (*op.blocks)[block];
+    const int64_t begin = std::max<int64_t>(rows.begin, mine.first_row);
+    const int64_t end = std::min<int64_t>(rows.end, mine.first_row + mine.n_rows);
+    for (int64_t row = begin; row < end; ++row) {
+      const int i = static_cast<int>(row - mine.first_row);
+      const float* q = row_of(dst->src[0], row);
+      float* out = row_of(dst, row);
+      for (int h = 0; h < config.n_q_heads; ++h) {
+        const int32_t shift = op.head(block, h / config.group_size()).pos_shift;
+        const float* bias =
+            op.q_bias == nullptr ? nullptr : op.q_bias + static_cast<ptrdiff_t>(h) * d;
+        const float* head = prepare_head(q + static_cast<ptrdiff_t>(h) * d, bias, op.q_norm,
+                                         config.norm_eps, d, scratch.head);
+        if (op.raw_queries != nullptr) {
+          const auto width = static_cast<ptrdiff_t>(config.n_q_heads) * d;
+          std::copy_n(head, d, op.raw_queries + row * width + static_cast<ptrdiff_t>(h) * d);
+        }
+        op.rope->rotate(head, out + static_cast<ptrdiff_t>(h) * d,
+                        RopePos{static_cast<int32_t>(mine.first_ordinal.value) + i + shift});
+      }
+      store_row(op, block, i, row_of(dst->src[1], row), row_of(dst->src[2], row), scratch);
+    }
+  }
+}
+
+void run_attend(ggml_tensor* dst, int ith, int nth, void* layer_op) {
+  auto& op = *static_cast<LayerOp*>(layer_op);
+  (void)nth;
+  const model::ModelConfig& config = *op.config;
+  const int d = config.head_dim;
+  const int group = config.group_size();
+  // About 32 query rows share one pass over the cells: enough to reuse them from cache, few enough
+  // to spread over threads.
+  const int rows_per_task = std::max(1, 32 / group);
+  std::vector<kernels::QueryRow> queries;
+  kernels::AttentionScratch& scratch = (*op.scratch)[static_cast<size_t>(ith)];
+  int task = 0;
+  int wanted = op.next_task.fetch_add(1, std::memory_order_relaxed);
+  for (size_t block = 0; block < op.blocks->size(); ++block) {
+    const RowBlock& rows = (*op.blocks)[block];
+    for (int h = 0; h < config.n_kv_heads; ++h) {
+      for (int first = 0; first < rows.n_rows; first += rows_per_task, ++task) {
+        if (task != wanted) continue;
+        wanted = op.next_task.fetch_add(1, std::memory_order_relaxed);
+        queries.clear();
+        for (int i = first; i < std::min(first + rows_per_task, rows.n_rows); ++i) {
+          const int64_t row = rows.first_row + i;
+          for (int g = 0; g < group; ++g) {
+            const ptrdiff_t at = static_cast<ptrdiff_t>(h * group + g) * d;
+            queries.push_back({row_of(dst->src[0], row) + at,
+                               Ordinal{rows.first_ordinal.value + static_cast<uint32_t>(i)},
+                               row_of(dst, row) + at});
+          }
+        }
+        attend_task(op, block, h, queries, scratch);
+      }
+    }
+  }
+}
+
+void run_silu_mul(ggml_tensor* dst, int ith, int nth, void*) {
+  const Share rows = share_of(dst->ne[1], ith, nth);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    kernels::silu_mul(row_of(dst->src[0], row), row_of(dst->src[1], row),
+                      static_cast<size_t>(dst->ne[0]), row_of(dst, row));
+  }
+}
+
+void run_gelu_mul(ggml_tensor* dst, int ith, int nth, void*) {
+  const Share rows = share_of(dst->ne[1], ith, nth);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    kernels::gelu_mul(row_of(dst->src[0], row), row_of(dst->src[1], row),
+                      static_cast<size_t>(dst->ne[0]), row_of(dst, row));
+  }
+}
+
+void run_softcap(ggml_tensor* dst, int ith, int nth, void* cap) {
+  const float c = *static_cast<const float*>(cap);
+  const Share rows = share_of(dst->ne[1], ith, nth);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const float* in = row_of(dst->src[0], row);
+    float* out = row_of(dst, row);
+    for (int64_t i = 0; i < dst->ne[0]; ++i) out[i] = c * std::tanh(in[i] / c);
+  }
+}
+
+}  // namespace ebb::engine

@@ -1,0 +1,81 @@
+// The operators of the decoder graph that ggml has no fitting one for: they run inside
+// ggml_graph_compute as custom operators, so they must not throw. Internal to engine/.
+#pragma once
+
+#include <ggml.h>
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "engine/sequence.h"
+#include "kernels/attention.h"
+#include "kernels/rope.h"
+#include "model/config.h"
+#include "model/model.h"
+
+namespace ebb::engine {
+
+// The rows of one sequence in a step.
+struct RowBlock {
+  Sequence* sequence = nullptr;
+  int first_row = 0;
+  int n_rows = 0;
+  Ordinal first_ordinal;
+  SequenceSignals* signals = nullptr;  // or null
+};
+
+// Cells of one (sequence, layer, KV head): what attention reads and where the new ones are written.
+struct HeadPlan {
+  std::vector<kernels::CellRun> runs;
+  std::vector<kv::NewCell> new_cells;  // [n_rows of the block]
+  int32_t pos_shift = 0;
+};
+
+struct EmbedOp {
+  const model::Weight* table = nullptr;
+  size_t row_bytes = 0;
+  const int32_t* ids = nullptr;
+  float scale = 1.0F;
+};
+
+struct NormOp {
+  const float* weight = nullptr;
+  float eps = 0.0F;
+};
+
+struct LayerOp {
+  const model::ModelConfig* config = nullptr;
+  const kernels::RopeTable* rope = nullptr;
+  const float* q_norm = nullptr;  // [head_dim] or null
+  const float* k_norm = nullptr;
+  const float* q_bias = nullptr;  // ggml kernels only: ours add the bias themselves
+  const float* k_bias = nullptr;
+  const float* v_bias = nullptr;
+  const std::vector<RowBlock>* blocks = nullptr;
+  std::vector<HeadPlan> heads;  // [n_kv_heads, n_blocks]
+  kernels::AttentionShape shape;
+  kv::CellFormat format;
+  PositionMode mode = PositionMode::kOriginal;
+  std::vector<kernels::AttentionScratch>* scratch = nullptr;  // one a thread
+  int layer = 0;
+  float* raw_queries =
+      nullptr;  // [n_q_heads * head_dim, n_rows] before RoPE, where some block keeps them
+  std::atomic<int> next_task{0};
+
+  HeadPlan& head(size_t block, int kv_head) {
+    return heads[block * static_cast<size_t>(config->n_kv_heads) + static_cast<size_t>(kv_head)];
+  }
+};
+
+// Each of these has ggml's signature of a custom operator; userdata is the struct named beside it.
+void run_embed(ggml_tensor* dst, int ith, int nth, void* embed_op);
+void run_norm(ggml_tensor* dst, int ith, int nth, void* norm_op);             // src: x
+void run_rope_and_store(ggml_tensor* dst, int ith, int nth, void* layer_op);  // src: q, k, v
+void run_observe(ggml_tensor* dst, int ith, int nth, void* layer_op);         // src: rotated q
+void run_attend(ggml_tensor* dst, int ith, int nth, void* layer_op);          // src: rotated q
+void run_silu_mul(ggml_tensor* dst, int ith, int nth, void* unused);          // src: gate, up
+void run_gelu_mul(ggml_tensor* dst, int ith, int nth, void* unused);
+void run_softcap(ggml_tensor* dst, int ith, int nth, void* cap);  // src: logits
+
+}  // namespace ebb::engine

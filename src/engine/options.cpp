@@ -1,0 +1,39 @@
+#include "engine/options.h"
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace ebb::engine {
+
+std::string_view numerics_name(Numerics numerics) {
+  switch (numerics) {
+    case Numerics::kReference:
+      return "reference";
+    case Numerics::kStrict:
+      return "strict";
+    case Numerics::kFast:
+      return "fast";
+  }
+  return "?";
+}
+
+Numerics parse_numerics(std::string_view name) {
+  for (const Numerics numerics : {Numerics::kReference, Numerics::kStrict, Numerics::kFast}) {
+    if (name == numerics_name(numerics)) return numerics;
+  }
+  const std::vector<std::string> known{"reference", "strict", "fast"};
+  throw Error::make(ErrorKind::kUsage,
+                    "unknown numerics '{}': expected reference, strict or fast{}", name,
+                    did_you_mean(name, known));
+}
+
+LinearKernels parse_kernels(std::string_view name) {
+  if (name == "own") return LinearKernels::kOwn;
+  if (name == "ggml") return LinearKernels::kGgml;
+  throw Error::make(ErrorKind::kUsage, "unknown kernels '{}': expected own or ggml", name);
+}
+
+}  // namespace ebb::engine

@@ -1,0 +1,278 @@
+#include "experiment/validation_run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/platform.h"
+#include "engine/cache_source.h"
+#include "engine/session.h"
+#include "experiment/eviction_log.h"
+#include "policy/treatment_text.h"
+
+namespace ebb::experiment {
+namespace {
+
+struct Arm {
+  ArmKind kind;
+  std::string name;
+  policy::Treatment treatment;
+};
+
+std::vector<Arm> make_arms(const ValidationOptions& options) {
+  const std::string positions = policy::to_text(options.positions);
+  std::vector<Arm> arms;
+  arms.push_back(
+      {ArmKind::kBaseline, "baseline", policy::make_treatment("none", {{"positions", positions}})});
+  arms.push_back(
+      {ArmKind::kStreaming, "streaming",
+       policy::make_treatment("streaming", {{"keep_initial", std::to_string(options.keep_initial)},
+                                            {"keep_recent", std::to_string(options.keep_recent)},
+                                            {"positions", positions}})});
+  arms.push_back({ArmKind::kRandom, "random",
+                  policy::make_treatment("random", {{"retention_rate", options.retention.text()},
+                                                    {"granularity", "layer"},
+                                                    {"redraw", "event"},
+                                                    {"positions", positions}})});
+  for (const policy::Treatment& treatment : options.further_arms) {
+    arms.push_back({ArmKind::kOther, treatment.name, treatment});
+  }
+  return arms;
+}
+
+CellRange range_of(const kv::LayerCount& count) {
+  return {static_cast<double>(count.n_min), count.n_mean, static_cast<double>(count.n_max)};
+}
+
+TurnRecord record_of(const engine::Engine& engine, const engine::Session& session,
+                     const model::Tokenizer& tokenizer, int turn_id) {
+  const engine::TurnRecord& turn = session.turns().back();
+  TurnRecord out;
+  out.turn = turn_id;
+  out.prompt_tokens = turn.n_prompt_tokens;
+  out.generated_tokens = static_cast<int>(turn.reply_ids.size());
+  out.bytes_after = turn.bytes_alone;
+  out.bytes_cells = turn.bytes_cells;
+  out.reply = tokenizer.decode(turn.reply_ids, model::RenderSpecial::kNo);
+  out.reply_ids = turn.reply_ids;
+  double n_global = 0;
+  const auto& classes = engine.config().layer_class;
+  const bool has_global =
+      std::find(classes.begin(), classes.end(), model::LayerClass::kGlobal) != classes.end();
+  for (size_t i = 0; i < turn.layers.size(); ++i) {
+    const bool is_sliding = engine.config().is_sliding(static_cast<int>(i));
+    const engine::LayerCells& cells = turn.layers[i];
+    out.layers.push_back({static_cast<int>(i), engine.config().layer_class[i],
+                          range_of(cells.before), range_of(cells.after)});
+    if (is_sliding && has_global) continue;
+    out.cells_before += cells.before.n_mean;
+    out.cells_after += cells.after.n_mean;
+    ++n_global;
+  }
+  if (n_global > 0) {
+    out.cells_before /= n_global;
+    out.cells_after /= n_global;
+  }
+  return out;
+}
+
+// -log p of every reply token under the model that still has every cell: the arm's own words,
+// judged by a memory that lost nothing.
+void score_replies(engine::Engine& engine, const engine::Session& session,
+                   ConversationRecord& record) {
+  const std::vector<int32_t>& ids = session.sequence().ids();
+  engine::Sequence full = engine.make_sequence(PositionMode::kOriginal);
+  size_t done = 0;
+  for (size_t t = 0; t < session.turns().size(); ++t) {
+    const engine::TurnRecord& turn = session.turns()[t];
+    const size_t begin = turn.reply_begin.value;  // first reply token; predicted by the one before
+    const size_t n = turn.reply_ids.size();
+    if (n == 0) continue;
+    EBB_CHECK(begin >= 1 && begin - 1 >= done);
+    const auto feed = [&](size_t end, engine::LogitRows rows) {
+      const engine::StepItem item{&full, std::span(ids).subspan(done, end - done), {}, rows};
+      done = end;
+      return engine.step(std::span(&item, 1));
+    };
+    if (begin - 1 > done) feed(begin - 1, engine::LogitRows::kNone);
+    const engine::StepLogits logits = feed(begin - 1 + n, engine::LogitRows::kAll);
+    for (size_t i = 0; i < n; ++i) {
+      record.turns[t].reply_nll.push_back(
+          -engine::log_probability(logits.row(0, i), ids[begin + i]));
+    }
+  }
+}
+
+// Reads cells as numbers, evicts half of them, looks again: the plan's "can access and manipulate".
+CacheProbe probe_cache(engine::Engine& engine, const engine::Session& session) {
+  CacheProbe probe;
+  engine::Sequence copy = session.sequence().fork();
+  const model::ModelConfig& config = engine.config();
+  probe.n_layers = config.n_layers;
+  probe.n_kv_heads = config.n_kv_heads;
+  probe.head_dim = config.head_dim;
+  probe.cells_before = static_cast<int64_t>(copy.cells().n_cells_total());
+  probe.bytes_before = copy.cells().bytes_cells();
+  engine::Engine::HeadContent content;
+  policy::EvictionPlan plan;
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    plan.kept.emplace_back();
+    for (int head = 0; head < config.n_kv_heads; ++head) {
+      engine.read_head(copy, layer, head, content);
+      for (const std::vector<float>* numbers : {&content.keys, &content.values}) {
+        probe.n_values_read += static_cast<int64_t>(numbers->size());
+        probe.n_values_not_finite += std::count_if(numbers->begin(), numbers->end(),
+                                                   [](float x) { return !std::isfinite(x); });
+      }
+      auto& kept = plan.kept.back().emplace_back();
+      for (uint32_t i = 0; i < content.ordinals.size(); i += 2) kept.push_back(i);
+    }
+  }
+  engine.evict(copy, plan);
+  probe.cells_after = static_cast<int64_t>(copy.cells().n_cells_total());
+  probe.bytes_after = copy.cells().bytes_cells();
+  return probe;
+}
+
+// Tokens of a conversation when every reply takes all it may.
+int64_t most_tokens(const model::Tokenizer& tokenizer, const model::ChatFormat& format,
+                    const Conversation& conversation, int n_new_max) {
+  int64_t n = 0;
+  int turn = 0;
+  for (const Exchange& exchange : exchanges_of(conversation)) {
+    const auto place = turn++ == 0 ? model::TurnPlace::kFirst : model::TurnPlace::kLater;
+    const auto pieces = model::render_user_turn(format, place, exchange.input);
+    constexpr int kClosing = 8;  // closing template tokens
+    n += static_cast<int64_t>(model::encode_pieces(tokenizer, pieces).ids.size()) + n_new_max +
+         kClosing;
+  }
+  return n;
+}
+
+}  // namespace
+
+MemoryRecord predict_memory(const engine::Engine& engine, const model::Tokenizer& tokenizer,
+                            const model::ChatFormat& format,
+                            const std::vector<Conversation>& conversations,
+                            const ValidationOptions& options) {
+  MemoryRecord out;
+  const engine::EngineMemory memory = engine.memory();
+  const policy::CacheShape shape = engine.cache_shape();
+  const size_t n_arms = make_arms(options).size();
+  // Weights that have no packed copy (the embedding's rows) are read from the mapped file.
+  const model::Weight& embedding = engine.model().token_embedding();
+  out.weights = memory.weights_packed > 0 ? memory.weights_packed + embedding.size_bytes()
+                                          : memory.weights_mapped;
+  uint64_t longest = 0;
+  for (const Conversation& conversation : conversations) {
+    const auto n =
+        static_cast<uint64_t>(most_tokens(tokenizer, format, conversation, options.n_new_max));
+    longest = std::max(longest, n);
+    for (int layer = 0; layer < shape.n_layers; ++layer) {
+      const bool is_sliding = shape.is_sliding[static_cast<size_t>(layer)];
+      const uint64_t window = is_sliding ? static_cast<uint64_t>(engine.config().window) : n;
+      const uint64_t n_cells = std::min(n, window) * static_cast<uint64_t>(shape.n_kv_heads);
+      out.cache += n_arms * n_cells * shape.cell_bytes;
+    }
+  }
+  const auto n_rows = std::min<uint64_t>(longest * n_arms * conversations.size(),
+                                         static_cast<uint64_t>(engine.options().n_rows_max));
+  out.activations = engine.predict_compute_bytes(static_cast<int>(n_rows), options.n_new_max);
+  constexpr uint64_t kProgram = uint64_t{48} << 20;  // code, vocabulary, page tables
+  out.predicted_peak = out.weights + out.cache + out.activations + kProgram;
+  const platform::MemoryStatus status = platform::memory_status();
+  out.limit = status.limit_bytes;
+  return out;
+}
+
+ValidationInput run_validation(engine::Engine& engine,
+                               std::shared_ptr<const model::Tokenizer> tokenizer,
+                               const model::ChatFormat& format,
+                               const std::vector<Conversation>& conversations,
+                               const ValidationOptions& options,
+                               const ValidationListener& listener) {
+  ValidationInput out;
+  out.model = engine.config().name;
+  out.keep_initial = options.keep_initial;
+  out.keep_recent = options.keep_recent;
+  out.retention = options.retention;
+  out.memory = predict_memory(engine, *tokenizer, format, conversations, options);
+  const std::vector<Arm> arms = make_arms(options);
+  std::vector<std::vector<Exchange>> exchanges;
+  size_t n_turns_max = 0;
+  for (const Conversation& conversation : conversations) {
+    const int64_t n = most_tokens(*tokenizer, format, conversation, options.n_new_max);
+    if (n > engine.config().n_ctx_train) {
+      throw Error::make(ErrorKind::kUsage,
+                        "conversation '{}' can take {} tokens; the model was trained for {}",
+                        conversation.id, n, engine.config().n_ctx_train);
+    }
+    exchanges.push_back(exchanges_of(conversation));
+    n_turns_max = std::max(n_turns_max, exchanges.back().size());
+  }
+
+  std::vector<std::unique_ptr<engine::Session>> sessions;  // [arms][conversations]
+  for (const Arm& arm : arms) {
+    ArmRecord& record = out.arms.emplace_back();
+    record.arm = arm.name;
+    record.kind = arm.kind;
+    record.positions = policy::to_text(arm.treatment.positions);
+    for (const Conversation& conversation : conversations) {
+      record.conversations.push_back({conversation.id, {}});
+      engine::SessionOptions session{.conversation_id = conversation.id,
+                                     .treatment = arm.treatment,
+                                     .seed = options.seed,
+                                     .sampling = {}};
+      sessions.push_back(
+          std::make_unique<engine::Session>(engine, tokenizer, format, std::move(session)));
+    }
+  }
+
+  const size_t n_conversations = conversations.size();
+  int64_t n_tokens = 0;
+  for (size_t turn = 0; turn < n_turns_max; ++turn) {
+    std::vector<engine::Session*> active;
+    for (size_t i = 0; i < sessions.size(); ++i) {
+      const auto& turns = exchanges[i % n_conversations];
+      if (turn >= turns.size()) continue;
+      sessions[i]->begin_turn(turns[turn].input, options.n_new_max);
+      active.push_back(sessions[i].get());
+    }
+    engine::run_until_idle(engine, active, [&] {
+      n_tokens = 0;
+      for (const auto& session : sessions) n_tokens += session->sequence().next_ordinal().value;
+      if (listener.on_step) listener.on_step(turn, n_tokens);
+    });
+    for (size_t i = 0; i < sessions.size(); ++i) {
+      const auto& turns = exchanges[i % n_conversations];
+      if (turn >= turns.size()) continue;
+      ArmRecord& arm = out.arms[i / n_conversations];
+      const ConversationRecord& baseline = out.arms.front().conversations[i % n_conversations];
+      auto& records = arm.conversations[i % n_conversations].turns;
+      records.push_back(record_of(engine, *sessions[i], *tokenizer, turns[turn].turn_id));
+      records.back().baseline_share = records.back().cells_after / baseline.turns[turn].cells_after;
+    }
+    if (listener.on_turn) listener.on_turn(out.arms, turn);
+  }
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    score_replies(engine, *sessions[i],
+                  out.arms[i / n_conversations].conversations[i % n_conversations]);
+  }
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    ArmRecord& arm = out.arms[i / n_conversations];
+    for (const engine::TurnRecord& turn : sessions[i]->turns()) {
+      for (const engine::EventRecord& event : turn.events)
+        arm.n_evicted += event.loss.n_by_treatment;
+    }
+    if (options.eviction_log != nullptr) {
+      *options.eviction_log += eviction_lines(*sessions[i], arm.arm);
+    }
+  }
+  out.probe = probe_cache(engine, *sessions.front());
+  out.memory.cache = engine.memory().cells_live;
+  out.memory.activations = engine.memory().compute;
+  out.memory.measured_peak = platform::peak_resident_bytes();
+  return out;
+}
+
+}  // namespace ebb::experiment

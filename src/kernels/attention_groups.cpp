@@ -1,0 +1,46 @@
+// Cuts runs of cells into what the SIMD part of attend() works on.
+#include <algorithm>
+
+#include "kernels/attention_state.h"
+
+namespace ebb::kernels {
+
+void AttentionScratch::State::collect_groups(const AttentionShape& shape,
+                                             std::span<const CellRun> runs, uint32_t first_seen,
+                                             uint32_t last_seen) {
+  groups.clear();
+  block_begin.clear();
+  const size_t number_bytes = cell_type_bytes(shape.type);
+  const size_t head_dim = static_cast<size_t>(shape.head_dim);
+  uint32_t block = UINT32_MAX;
+  uint32_t cell_index = 0;
+  for (const CellRun& run : runs) {
+    uint32_t cell = run.begin;
+    if (run.end > run.begin && run.ordinals[run.end - 1].value < first_seen) cell = run.end;
+    while (cell < run.end) {
+      const uint32_t ordinal = run.ordinals[cell].value;
+      if (ordinal > last_seen) break;
+      const uint32_t base = cell / kCellGroup * kCellGroup;
+      uint32_t end = std::min(base + kCellGroup, run.end);
+      if (ordinal / kOrdinalBlock != block) {
+        block = ordinal / kOrdinalBlock;
+        block_begin.push_back(groups.size());
+      }
+      while (end > cell + 1 && run.ordinals[end - 1].value / kOrdinalBlock != block) --end;
+      CellGroup group;
+      group.keys = run.keys + base * head_dim * number_bytes;
+      group.values = run.values + base * head_dim * number_bytes;
+      group.ordinals = run.ordinals + base;
+      group.hidden = run.hidden == nullptr ? nullptr : run.hidden + base;
+      group.lane_begin = cell - base;
+      group.lane_end = end - base;
+      group.cell_index = cell_index + (cell - run.begin);
+      groups.push_back(group);
+      cell = end;
+    }
+    cell_index += run.end - run.begin;
+  }
+  block_begin.push_back(groups.size());
+}
+
+}  // namespace ebb::kernels

@@ -1,0 +1,137 @@
+// Walks a thread's share of a linear layer in tiles that fit the caches. How the walk is cut never
+// changes a result: every output is one kernel's whole sum over the inputs.
+#include "kernels/linear.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "kernels/linear_kernels.h"
+
+namespace ebb::kernels {
+namespace {
+
+// Prepared rows that stay in the second-level cache while the weights stream past them.
+constexpr size_t kRowChunkBytes = size_t{384} << 10U;
+
+struct GroupRange {
+  int64_t begin;
+  int64_t end;
+};
+
+GroupRange group_share(int64_t n_groups, int ith, int nth) {
+  return {n_groups * ith / nth, n_groups * (ith + 1) / nth};
+}
+
+class Walk {
+ public:
+  Walk(const LinearCall& call)
+      : call_(call),
+        kernels_(kernels_of(call.isa)),
+        row_bytes_(prepared_row_bytes(call.weight.form(), call.weight.n_in())) {}
+
+  void run() const {
+    const GroupRange groups = group_share(call_.weight.n_groups(), call_.ith, call_.nth);
+    const auto fit = static_cast<int64_t>(kRowChunkBytes / row_bytes_);
+    const int64_t chunk = std::max<int64_t>(fit / kMaxTileRows, 1) * kMaxTileRows;
+    for (int64_t row = 0; row < call_.n_rows; row += chunk) {
+      run_chunk(groups, row, std::min(row + chunk, call_.n_rows));
+    }
+  }
+
+ private:
+  struct Choice {
+    TileFunction function = nullptr;
+    int n_rows = 0;
+    int n_groups = 0;
+  };
+
+  void run_chunk(const GroupRange& groups, int64_t row_begin, int64_t row_end) const {
+    const bool is_float = call_.weight.form() == ActivationForm::kFloat32;
+    const int64_t n_together = is_float ? kMaxTileGroups : 1;
+    for (int64_t first = groups.begin; first < groups.end; first += n_together) {
+      const int64_t end = std::min(first + n_together, groups.end);
+      for (int64_t row = row_begin; row < row_end;) {
+        int64_t n_rows = 0;
+        for (int64_t group = first; group < end;) {
+          const Choice choice = choose(row_end - row, end - group);
+          run_tile(choice, group, row);
+          group += choice.n_groups;
+          n_rows = choice.n_rows;  // the same for every group: rows are chosen first
+        }
+        row += n_rows;
+      }
+    }
+  }
+
+  TileFunction function_of(int n_rows, int n_groups) const {
+    const auto stored = static_cast<int>(call_.weight.stored_type());
+    const int block_type = stored - static_cast<int>(WeightType::kQ4_0);
+    switch (call_.weight.form()) {
+      case ActivationForm::kFloat32:
+        return kernels_.float32[stored][n_rows][n_groups];
+      case ActivationForm::kInt15:
+        return n_groups == 1 ? kernels_.int15[block_type][n_rows] : nullptr;
+      case ActivationForm::kInt8:
+        return n_groups == 1 ? kernels_.int8[block_type][n_rows] : nullptr;
+    }
+    return nullptr;
+  }
+
+  Choice choose(int64_t rows_left, int64_t groups_left) const {
+    for (auto r = static_cast<int>(std::min<int64_t>(rows_left, kMaxTileRows)); r > 0; --r) {
+      for (auto g = static_cast<int>(std::min<int64_t>(groups_left, kMaxTileGroups)); g > 0; --g) {
+        if (const TileFunction function = function_of(r, g)) {
+          return {function, r, g};
+        }
+      }
+    }
+    EBB_CHECK(false);
+    return {};
+  }
+
+  void run_tile(const Choice& choice, int64_t group, int64_t row) const {
+    alignas(64) float out[kMaxTileRows * kMaxTileGroups * kGroupOutputs];
+    LinearTile tile;
+    tile.weights = reinterpret_cast<const uint8_t*>(call_.weight.group(group));
+    tile.group_bytes = call_.weight.group_bytes();
+    tile.n_in = call_.weight.n_in();
+    tile.rows = static_cast<const uint8_t*>(call_.prepared) + static_cast<size_t>(row) * row_bytes_;
+    tile.row_bytes = row_bytes_;
+    tile.out = out;
+    choice.function(tile);
+    for (int g = 0; g < choice.n_groups; ++g) {
+      for (int r = 0; r < choice.n_rows; ++r) {
+        write(out + (g * choice.n_rows + r) * kGroupOutputs, group + g, row + r);
+      }
+    }
+  }
+
+  void write(const float* sums, int64_t group, int64_t row) const {
+    const int64_t first = group * kGroupOutputs;
+    const int64_t n = std::min<int64_t>(kGroupOutputs, call_.weight.n_out() - first);
+    float* y = call_.y + row * call_.y_stride + first;
+    for (int64_t i = 0; i < n; ++i) {
+      y[i] = call_.bias == nullptr ? sums[i] : sums[i] + call_.bias[first + i];
+    }
+  }
+
+  const LinearCall& call_;
+  const KernelTable& kernels_;
+  size_t row_bytes_;
+};
+
+}  // namespace
+
+OutputRange output_share(int64_t n_out, int ith, int nth) {
+  const GroupRange groups = group_share((n_out + kGroupOutputs - 1) / kGroupOutputs, ith, nth);
+  return {std::min(groups.begin * kGroupOutputs, n_out),
+          std::min(groups.end * kGroupOutputs, n_out)};
+}
+
+void multiply(const LinearCall& call) {
+  EBB_DCHECK(call.prepared != nullptr && call.y != nullptr);
+  EBB_DCHECK(call.nth >= 1 && call.ith >= 0 && call.ith < call.nth);
+  Walk(call).run();
+}
+
+}  // namespace ebb::kernels

@@ -1,0 +1,70 @@
+// Run-time choice of the instruction set, by what the processor reports.
+#include "kernels/linear_isa.h"
+
+#include "base/error.h"
+#include "kernels/linear_kernels.h"
+
+namespace ebb::kernels {
+
+std::string_view name_of(Isa isa) {
+  switch (isa) {
+    case Isa::kBest:
+      return "best";
+    case Isa::kPortable:
+      return "portable";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512Vnni:
+      return "avx512-vnni";
+  }
+  return "";
+}
+
+bool can_run(Isa isa) {
+  if (isa == Isa::kBest || isa == Isa::kPortable) {
+    return true;
+  }
+#if defined(__x86_64__)
+  const bool has_avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
+                        __builtin_cpu_supports("f16c") != 0;
+  if (isa == Isa::kAvx2) {
+    return has_avx2;
+  }
+  return has_avx2 && __builtin_cpu_supports("avx512f") != 0 &&
+         __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+         __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vnni") != 0;
+#else
+  return false;
+#endif
+}
+
+Isa resolve(Isa isa) {
+  if (isa == Isa::kBest) {
+    static const Isa best = can_run(Isa::kAvx512Vnni) ? Isa::kAvx512Vnni
+                            : can_run(Isa::kAvx2)     ? Isa::kAvx2
+                                                      : Isa::kPortable;
+    return best;
+  }
+  if (!can_run(isa)) {
+    throw Error::make(ErrorKind::kBackend, "linear kernels: this processor cannot run '{}'",
+                      name_of(isa));
+  }
+  return isa;
+}
+
+const KernelTable& kernels_of(Isa isa) {
+#if defined(__x86_64__)
+  switch (resolve(isa)) {
+    case Isa::kAvx512Vnni:
+      return avx512_vnni_kernels();
+    case Isa::kAvx2:
+      return avx2_kernels();
+    default:
+      return portable_kernels();
+  }
+#else
+  return resolve(isa), portable_kernels();
+#endif
+}
+
+}  // namespace ebb::kernels

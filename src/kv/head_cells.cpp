@@ -1,0 +1,285 @@
+#include "kv/head_cells.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ebb::kv {
+namespace {
+
+// Copies one cell's key and value; both pages have the same format.
+void copy_cell(const CellFormat& format, const Page& from, uint32_t from_cell, Page& to) {
+  const uint32_t to_cell = to.n_cells;
+  const size_t width = format.number_bytes();
+  for (int c = 0; c < format.head_dim; ++c) {
+    std::memcpy(to.data + format.key_at(to_cell, c) * width,
+                from.data + format.key_at(from_cell, c) * width, width);
+  }
+  const size_t values = format.key_page_bytes();  // values follow the keys
+  std::memcpy(to.data + values + format.value_at(to_cell, 0) * width,
+              from.data + values + format.value_at(from_cell, 0) * width, format.key_bytes());
+  to.ordinals.push_back(from.ordinals[from_cell]);
+  to.spans.push_back(from.spans[from_cell]);
+  to.hidden.push_back(from.hidden[from_cell]);
+  to.has_hidden = to.has_hidden || from.hidden[from_cell] != 0;
+  ++to.n_cells;
+}
+
+}  // namespace
+
+HeadCells::HeadCells(const HeadCells& other)
+    : pool_(other.pool_),
+      parts_(other.parts_),
+      n_cells_(other.n_cells_),
+      n_skipped_(other.n_skipped_),
+      pos_shift_(other.pos_shift_),
+      derives_keys_(other.derives_keys_) {
+  for (const Part& part : parts_) {
+    ++part.page->n_refs;
+    if (part.keys != nullptr) ++part.keys->n_refs;
+  }
+}
+
+HeadCells::HeadCells(HeadCells&& other) noexcept
+    : pool_(other.pool_),
+      parts_(std::exchange(other.parts_, {})),
+      n_cells_(std::exchange(other.n_cells_, 0)),
+      n_skipped_(std::exchange(other.n_skipped_, 0)),
+      pos_shift_(std::exchange(other.pos_shift_, 0)),
+      derives_keys_(std::exchange(other.derives_keys_, false)) {}
+
+HeadCells& HeadCells::operator=(HeadCells other) noexcept {
+  std::swap(pool_, other.pool_);
+  std::swap(parts_, other.parts_);
+  std::swap(n_cells_, other.n_cells_);
+  std::swap(n_skipped_, other.n_skipped_);
+  std::swap(pos_shift_, other.pos_shift_);
+  std::swap(derives_keys_, other.derives_keys_);
+  return *this;
+}
+
+HeadCells::~HeadCells() { clear(); }
+
+void HeadCells::clear() {
+  for (const Part& part : parts_) {
+    pool_->unref(part.page);
+    if (part.keys != nullptr) pool_->unref(part.keys);
+  }
+  parts_.clear();
+  n_cells_ = 0;
+  n_skipped_ = 0;
+}
+
+template <typename Visit>
+void HeadCells::for_each(Visit visit) const {
+  uint32_t first = n_skipped_;
+  for (const Part& part : parts_) {
+    visit(part, first, part.page->n_cells);
+    first = 0;
+  }
+}
+
+// Makes the last page writable by this sequence: a page that another fork also holds is copied.
+void HeadCells::own_tail() {
+  Part& tail = parts_.back();
+  const CellFormat& format = pool_->format();
+  if (tail.page->n_refs > 1) {
+    Page* copy = pool_->make_page();
+    std::memcpy(copy->data, tail.page->data, format.page_bytes());
+    copy->n_cells = tail.page->n_cells;
+    copy->ordinals = tail.page->ordinals;
+    copy->spans = tail.page->spans;
+    copy->hidden = tail.page->hidden;
+    copy->has_hidden = tail.page->has_hidden;
+    pool_->unref(tail.page);
+    tail.page = copy;
+  }
+  if (tail.keys != nullptr && tail.keys->n_refs > 1) {
+    KeyPage* copy = pool_->make_key_page();
+    std::memcpy(copy->data, tail.keys->data, format.key_page_bytes());
+    pool_->unref(tail.keys);
+    tail.keys = copy;
+  }
+}
+
+NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
+  const uint32_t capacity = pool_->format().cells_per_page();
+  if (parts_.empty() || parts_.back().page->n_cells == capacity) {
+    parts_.reserve(parts_.size() + 1);
+    Part part;
+    part.page = pool_->make_page();
+    try {
+      if (derives_keys_) part.keys = pool_->make_key_page();
+    } catch (...) {
+      pool_->unref(part.page);
+      throw;
+    }
+    parts_.push_back(part);
+  } else {
+    EBB_DCHECK(parts_.back().page->ordinals.back() < ordinal);
+    own_tail();
+  }
+  Part& tail = parts_.back();
+  Page& page = *tail.page;
+  page.ordinals.push_back(ordinal);
+  page.spans.push_back(span);
+  page.hidden.push_back(0);
+  ++n_cells_;
+  return {tail.page, tail.keys, page.n_cells++};
+}
+
+void HeadCells::truncate(uint32_t n) {
+  EBB_CHECK(n <= n_cells_);
+  for (; n > 0; --n) {
+    Page& page = *parts_.back().page;
+    EBB_CHECK(page.n_refs == 1 && page.n_cells > 0);
+    --page.n_cells;
+    page.ordinals.pop_back();
+    page.spans.pop_back();
+    page.hidden.pop_back();
+    --n_cells_;
+    if (page.n_cells == 0) {
+      if (parts_.back().keys != nullptr) pool_->unref(parts_.back().keys);
+      pool_->unref(parts_.back().page);
+      parts_.pop_back();
+    }
+  }
+}
+
+uint32_t HeadCells::drop_invisible(Ordinal next, uint32_t window) {
+  uint32_t n_dropped = 0;
+  size_t n_pages = 0;
+  bool is_done = false;
+  while (n_pages < parts_.size() && !is_done) {
+    const Page& page = *parts_[n_pages].page;
+    while (n_skipped_ < page.n_cells && next.value - page.ordinals[n_skipped_].value >= window) {
+      ++n_skipped_;
+      ++n_dropped;
+    }
+    is_done = n_skipped_ < page.n_cells;
+    if (!is_done) {
+      if (parts_[n_pages].keys != nullptr) pool_->unref(parts_[n_pages].keys);
+      pool_->unref(parts_[n_pages].page);
+      ++n_pages;
+      n_skipped_ = 0;
+    }
+  }
+  parts_.erase(parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(n_pages));
+  n_cells_ -= n_dropped;
+  return n_dropped;
+}
+
+void HeadCells::keep(std::span<const uint32_t> kept) {
+  if (kept.size() == n_cells_) return;
+  EBB_CHECK(kept.empty() || kept.back() < n_cells_);
+  const CellFormat& format = pool_->format();
+  HeadCells out(*pool_);
+  out.pos_shift_ = pos_shift_;
+  out.derives_keys_ = derives_keys_;
+  size_t next = 0;       // into kept
+  uint32_t base = 0;     // index of the page's first visible cell
+  bool is_open = false;  // the last page of `out` is fresh and may take more cells
+  for_each([&](const Part& part, uint32_t first, uint32_t end) {
+    const uint32_t n_here = end - first;
+    const size_t begin = next;
+    while (next < kept.size() && kept[next] < base + n_here) ++next;
+    const size_t n_kept = next - begin;
+    // Sharing a whole page saves the copy; a nearly empty fresh page before it would waste memory.
+    const bool is_roomy = is_open && out.parts_.back().page->n_cells < format.cells_per_page() / 2;
+    if (n_kept == n_here && first == 0 && !is_roomy && n_here > 0) {
+      out.parts_.push_back({part.page, nullptr});
+      ++part.page->n_refs;
+      is_open = false;
+    } else {
+      for (size_t i = begin; i < next; ++i) {
+        if (!is_open || out.parts_.back().page->n_cells == format.cells_per_page()) {
+          out.parts_.push_back({pool_->make_page(), nullptr});
+          is_open = true;
+        }
+        copy_cell(format, *part.page, first + (kept[i] - base), *out.parts_.back().page);
+      }
+    }
+    base += n_here;
+  });
+  out.n_cells_ = static_cast<uint32_t>(kept.size());
+  *this = std::move(out);
+}
+
+void HeadCells::renumber_compact(Ordinal next, const KeyTurner& turner) {
+  int32_t position = 0;
+  std::vector<int32_t> deltas;
+  uint32_t first = n_skipped_;
+  pos_shift_ = static_cast<int32_t>(n_cells_) - static_cast<int32_t>(next.value);
+  derives_keys_ = pos_shift_ != 0;
+  for (Part& part : parts_) {
+    deltas.assign(part.page->n_cells, 0);
+    bool moves = false;
+    for (uint32_t cell = first; cell < part.page->n_cells; ++cell, ++position) {
+      deltas[cell] = position - static_cast<int32_t>(part.page->ordinals[cell].value);
+      moves = moves || deltas[cell] != 0;
+    }
+    first = 0;
+    if (part.keys != nullptr) pool_->unref(std::exchange(part.keys, nullptr));
+    // The tail page goes on growing with turned keys, so it needs its own even where nothing moved
+    // yet.
+    const bool is_growing = derives_keys_ && &part == &parts_.back();
+    if (!moves && !is_growing) continue;
+    part.keys = pool_->make_key_page();
+    turner(*part.page, deltas, part.keys->data);
+  }
+}
+
+void HeadCells::renumber_colliding(Ordinal next) {
+  pos_shift_ = static_cast<int32_t>(n_cells_) - static_cast<int32_t>(next.value);
+}
+
+void HeadCells::hide(std::span<const uint32_t> indices) {
+  // The flag lives in the page, so pages of other sequences must not see it.
+  for (Part& part : parts_) {
+    if (part.page->n_refs == 1) continue;
+    Page* copy = pool_->make_page();
+    for (uint32_t cell = 0; cell < part.page->n_cells; ++cell) {
+      copy_cell(pool_->format(), *part.page, cell, *copy);
+    }
+    pool_->unref(part.page);
+    part.page = copy;
+  }
+  size_t next = 0;
+  uint32_t base = 0;
+  for_each([&](const Part& part, uint32_t first, uint32_t end) {
+    for (; next < indices.size() && indices[next] < base + (end - first); ++next) {
+      part.page->hidden[first + (indices[next] - base)] = 1;
+      part.page->has_hidden = true;
+    }
+    base += end - first;
+  });
+  EBB_CHECK(next == indices.size());
+}
+
+void HeadCells::collect_ordinals(std::vector<Ordinal>& out) const {
+  out.clear();
+  out.reserve(n_cells_);
+  for_each([&](const Part& part, uint32_t first, uint32_t end) {
+    out.insert(out.end(), part.page->ordinals.begin() + first, part.page->ordinals.begin() + end);
+  });
+}
+
+void HeadCells::collect_spans(std::vector<SpanId>& out) const {
+  out.clear();
+  out.reserve(n_cells_);
+  for_each([&](const Part& part, uint32_t first, uint32_t end) {
+    out.insert(out.end(), part.page->spans.begin() + first, part.page->spans.begin() + end);
+  });
+}
+
+size_t HeadCells::bytes_alone() const {
+  size_t bytes = 0;
+  for (const Part& part : parts_) {
+    bytes += pool_->page_cost() + (part.keys != nullptr ? pool_->key_page_cost() : 0);
+  }
+  return bytes;
+}
+
+}  // namespace ebb::kv

@@ -1,0 +1,36 @@
+// The distribution of queries averaged over a run of future positions: rotation of the average, as
+// expected attention uses it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace ebb::policy {
+
+struct FutureQueries {
+  std::vector<double> mean;        // [head_dim]
+  std::vector<double> covariance;  // [head_dim, head_dim]
+
+  double mean_dot(std::span<const float> key) const;
+  double variance_along(std::span<const float> key) const;  // key^T S key
+};
+
+// Mean of the RoPE rotations of positions [first, first + n): a pair (i, i + d/2) is turned by its
+// mean cosine and sine.
+class MeanRotation {
+ public:
+  // frequencies: [head_dim / 2] radians per position.
+  MeanRotation(std::span<const float> frequencies, int64_t first, int64_t n);
+
+  // mean: [head_dim]; covariance: [head_dim, head_dim].
+  FutureQueries apply(std::span<const float> mean, std::span<const float> covariance) const;
+
+ private:
+  void rotate(std::span<double> x, size_t stride) const;
+
+  std::vector<double> cosine_;
+  std::vector<double> sine_;
+};
+
+}  // namespace ebb::policy

@@ -1,0 +1,63 @@
+// Quantised tiny models against float32 on the dequantised weights, and against libllama's own
+// logits (tests/fixtures/llama) with ggml's kernels.
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "engine_fixture.h"
+
+namespace ebb::engine {
+namespace {
+
+constexpr const char* kModels[] = {"llama-f16",  "llama-bf16", "llama-q4_0", "llama-q4_1",
+                                   "llama-q5_0", "llama-q5_1", "llama-q8_0", "llama-q4_k",
+                                   "llama-q5_k", "llama-q6_k"};
+
+class Quantised : public testing::TestWithParam<const char*> {
+ protected:
+  std::vector<float> golden(const std::string& kind) const {
+    return record::read_npy(fixture("llama/" + std::string(GetParam()) + kind + ".npy")).values;
+  }
+  // Mean divergence of this engine's logits from the golden's.
+  double kl_to(const std::vector<float>& wanted, const EngineOptions& options) const {
+    Engine engine(tiny_model(GetParam()), options);
+    Sequence sequence = engine.make_sequence(PositionMode::kOriginal);
+    const std::vector<float> logits = run_all(engine, sequence, golden_ids());
+    EXPECT_EQ(logits.size(), wanted.size());
+    const double kl = mean_kl(wanted, logits, static_cast<size_t>(engine.config().n_vocab));
+    testing::Test::RecordProperty("mean_kl", fmt::format("{:.2e}", kl));
+    return kl;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Models, Quantised, testing::ValuesIn(kModels), [](const auto& param) {
+  std::string name = param.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+TEST_P(Quantised, ReferenceEqualsFloat32OnTheDequantisedWeights) {
+  EXPECT_LE(kl_to(golden(".dequantised"), with_numerics(Numerics::kReference, 1)), 1e-9);
+}
+
+TEST_P(Quantised, StrictStaysCloseToFloat32) {
+  EXPECT_LE(kl_to(golden(".dequantised"), with_numerics(Numerics::kStrict, 1)), 1e-6);
+}
+
+TEST_P(Quantised, FastIsAboutAsFarFromFloat32AsLibllama) {
+  // Both round activations to 8 bits; ours has f16 cells on top.
+  const std::vector<float> exact = golden(".dequantised");
+  const double libllama = mean_kl(exact, golden(""), 288);
+  EXPECT_LE(kl_to(exact, with_numerics(Numerics::kFast, 1)), std::max(1.5 * libllama, 1e-6));
+}
+
+TEST_P(Quantised, GgmlKernelsEqualLibllamaWithinItsOwnNoise) {
+  EngineOptions options = with_numerics(Numerics::kFast, 1);
+  options.kernels = LinearKernels::kGgml;
+  options.cell_type = CellType::kF32;
+  const std::vector<float> plain = golden("");
+  const double noise = mean_kl(plain, golden(".flash"), 288);
+  RecordProperty("noise", fmt::format("{:.2e}", noise));
+  EXPECT_LE(kl_to(plain, options), 3 * noise);
+}
+
+}  // namespace
+}  // namespace ebb::engine

@@ -1,0 +1,184 @@
+// One arithmetic for every batch: chunks, threads, neighbours and forks change no bit of a logit in
+// `reference` and `strict`. `fast` and ggml's kernels show that the comparisons can fail.
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "engine_fixture.h"
+#include "property.h"
+
+namespace ebb::engine {
+namespace {
+
+constexpr const char* kModels[] = {"llama-f32",  "llama3-f32", "qwen2-f32",          "qwen3-f32",
+                                   "gemma3-f32", "llama-f16",  "gemma3-sliding-f32", "llama-bf16",
+                                   "llama-q4_0", "llama-q4_1", "llama-q5_0",         "llama-q5_1",
+                                   "llama-q8_0", "llama-q4_k", "llama-q5_k",         "llama-q6_k"};
+constexpr const char* kQuantised[] = {"llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-q5_1",
+                                      "llama-q8_0", "llama-q4_k", "llama-q5_k", "llama-q6_k"};
+
+class Bits : public testing::TestWithParam<std::tuple<const char*, Numerics>> {
+ protected:
+  Engine make_engine(int n_rows_max = 512, int n_threads = 1) const {
+    EngineOptions options = with_numerics(std::get<1>(GetParam()), n_threads);
+    options.n_rows_max = n_rows_max;
+    return Engine(tiny_model(std::get<0>(GetParam())), options);
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, Bits,
+                         testing::Combine(testing::ValuesIn(kModels),
+                                          testing::Values(Numerics::kReference, Numerics::kStrict)),
+                         [](const auto& param) {
+                           std::string name = std::string(std::get<0>(param.param)) + "_" +
+                                              std::string(numerics_name(std::get<1>(param.param)));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST_P(Bits, TurnByTurnEqualsAtOnceForEveryChunkSize) {
+  // Past ordinal 256, where attention starts a new block, and past every window.
+  const std::vector<int32_t> ids = random_ids(290, 4);
+  Engine engine = make_engine();
+  Sequence sequence = engine.make_sequence(PositionMode::kOriginal);
+  const std::vector<float> at_once = run_all(engine, sequence, ids);
+  for (const size_t chunk : {1, 2, 3, 7, 8, 16, 33}) {
+    Sequence other = engine.make_sequence(PositionMode::kOriginal);
+    ASSERT_TRUE(same_bits(at_once, run_all(engine, other, ids, chunk))) << "steps of " << chunk;
+  }
+  for (const int n_rows_max : {1, 2, 3, 7, 8, 16, 33}) {
+    Engine narrow = make_engine(n_rows_max);
+    Sequence other = narrow.make_sequence(PositionMode::kOriginal);
+    ASSERT_TRUE(same_bits(at_once, run_all(narrow, other, ids))) << "rows " << n_rows_max;
+  }
+}
+
+TEST_P(Bits, ThreadsChangeNothing) {
+  const std::vector<int32_t> ids = random_ids(45, 5);
+  std::vector<float> first;
+  for (const int n_threads : {1, 2, 3, 4}) {
+    Engine engine = make_engine(512, n_threads);
+    Sequence sequence = engine.make_sequence(PositionMode::kOriginal);
+    std::vector<float> logits = run_all(engine, sequence, std::span(ids).first(40));
+    const std::vector<float> rest = run_all(engine, sequence, std::span(ids).subspan(40), 1);
+    logits.insert(logits.end(), rest.begin(), rest.end());
+    if (first.empty()) first = logits;
+    ASSERT_TRUE(same_bits(first, logits)) << n_threads << " threads";
+  }
+}
+
+// Prompt, then decode, in one batch with others that come with prompts and tokens of their own.
+TEST_P(Bits, CompanyChangesNothing) {
+  Engine engine = make_engine(64);
+  const std::vector<int32_t> ids = random_ids(40, 6);
+  Sequence alone = engine.make_sequence(PositionMode::kOriginal);
+  const std::vector<float> expected = run_all(engine, alone, ids);
+  check_property(5, [&] {
+    Dice dice(*rc::gen::arbitrary<uint32_t>());
+    const auto n_others = *rc::gen::element(1U, 2U, 3U, 7U, 8U, 15U, 16U, 31U, 63U);
+    std::vector<Sequence> sequences;
+    for (uint32_t i = 0; i <= n_others; ++i) {
+      sequences.push_back(engine.make_sequence(PositionMode::kOriginal));
+    }
+    const uint32_t mine = dice(n_others + 1);
+    std::vector<float> logits;
+    for (size_t at = 0; at < ids.size();) {
+      const size_t n = std::min<size_t>(ids.size() - at, 1 + dice(dice(3) == 0 ? 30 : 2));
+      std::vector<std::vector<int32_t>> other_ids;
+      std::vector<StepItem> items;
+      for (uint32_t i = 0; i <= n_others; ++i) {
+        other_ids.push_back(random_ids(1 + dice(dice(6) == 0 ? 20 : 1), dice()));
+      }
+      for (uint32_t i = 0; i <= n_others; ++i) {
+        const std::span<const int32_t> tokens =
+            i == mine ? std::span(ids).subspan(at, n) : std::span<const int32_t>(other_ids[i]);
+        items.push_back(
+            {&sequences[i], tokens, {}, i == mine ? LogitRows::kAll : LogitRows::kLast});
+      }
+      const StepLogits step = engine.step(items);
+      for (size_t row = 0; row < n; ++row) {
+        const std::span<const float> one = step.row(mine, row);
+        logits.insert(logits.end(), one.begin(), one.end());
+      }
+      at += n;
+    }
+    RC_ASSERT(same_bits(expected, logits));
+  });
+}
+
+TEST_P(Bits, ForksInOneBatchDecodeAsIfAlone) {
+  Engine engine = make_engine();
+  const std::vector<int32_t> prompt = random_ids(70, 7);
+  const std::vector<std::vector<int32_t>> replies{random_ids(9, 8), random_ids(9, 9)};
+  std::vector<std::vector<float>> expected;
+  for (const auto& reply : replies) {
+    Sequence fresh = engine.make_sequence(PositionMode::kOriginal);
+    run_all(engine, fresh, prompt);
+    expected.push_back(run_all(engine, fresh, reply));
+  }
+  Sequence parent = engine.make_sequence(PositionMode::kOriginal);
+  run_all(engine, parent, prompt);
+  Sequence child = parent.fork();
+  std::vector<std::vector<float>> logits(2);
+  for (size_t i = 0; i < replies[0].size(); ++i) {
+    const StepItem items[] = {{&child, std::span(replies[1]).subspan(i, 1), {}},
+                              {&parent, std::span(replies[0]).subspan(i, 1), {}}};
+    const StepLogits step = engine.step(items);
+    logits[1].insert(logits[1].end(), step.row(0).begin(), step.row(0).end());
+    logits[0].insert(logits[0].end(), step.row(1).begin(), step.row(1).end());
+  }
+  EXPECT_TRUE(same_bits(expected[0], logits[0]));
+  EXPECT_TRUE(same_bits(expected[1], logits[1]));
+}
+
+TEST_P(Bits, GatheringSignalsForPoliciesChangesNothing) {
+  Engine engine = make_engine();
+  const std::vector<int32_t> ids = random_ids(60, 10);
+  Sequence plain = engine.make_sequence(PositionMode::kOriginal);
+  policy::Needs needs;
+  needs.attention_sum = true;
+  needs.attention_window = 8;
+  needs.query_moments = true;
+  Sequence watched = engine.make_sequence(PositionMode::kOriginal, needs);
+  EXPECT_TRUE(same_bits(run_all(engine, plain, ids), run_all(engine, watched, ids, 13)));
+}
+
+TEST_P(Bits, RunningAgainGivesTheSameBits) {
+  const std::vector<int32_t> ids = random_ids(50, 11);
+  Engine first = make_engine(512, 2);
+  Sequence sequence = first.make_sequence(PositionMode::kOriginal);
+  const std::vector<float> expected = run_all(first, sequence, ids);
+  for (int i = 0; i < 5; ++i) {
+    Engine again = make_engine(512, 2);
+    Sequence other = again.make_sequence(PositionMode::kOriginal);
+    ASSERT_TRUE(same_bits(expected, run_all(again, other, ids)));
+  }
+}
+
+TEST(BitsControl, FastDiffersFromStrictOnEveryQuantisedModel) {
+  const std::vector<int32_t> ids = random_ids(40, 12);
+  for (const char* name : kQuantised) {
+    Engine strict(tiny_model(name), with_numerics(Numerics::kStrict, 1));
+    Engine fast(tiny_model(name), with_numerics(Numerics::kFast, 1));
+    Sequence a = strict.make_sequence(PositionMode::kOriginal);
+    Sequence b = fast.make_sequence(PositionMode::kOriginal);
+    EXPECT_FALSE(same_bits(run_all(strict, a, ids), run_all(fast, b, ids))) << name;
+  }
+}
+
+TEST(BitsControl, GgmlKernelsDependOnTheChunkSomewhere) {
+  const std::vector<int32_t> ids = random_ids(64, 13);
+  int n_different = 0;
+  for (const char* name : kModels) {
+    EngineOptions options = with_numerics(Numerics::kFast, 1);
+    options.kernels = LinearKernels::kGgml;
+    Engine engine(tiny_model(name), options);
+    Sequence a = engine.make_sequence(PositionMode::kOriginal);
+    Sequence b = engine.make_sequence(PositionMode::kOriginal);
+    n_different += same_bits(run_all(engine, a, ids), run_all(engine, b, ids, 1)) ? 0 : 1;
+  }
+  EXPECT_GT(n_different, 0) << "else the comparisons above could not see a batch-dependent kernel";
+}
+
+}  // namespace
+}  // namespace ebb::engine
