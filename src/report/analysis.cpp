@@ -71,6 +71,7 @@ Analysis analyse(const StudyData& data, const AnalyseOptions& options) {
                .arms = arm_facts(data)};
   out.primary = {primary->first,
                  planned_rows(data.study, primary->second, Plan::kAsPlanned, compare)};
+  out.effects = baseline_effects(data.study, primary->second, out.primary.rows, compare);
   for (const auto& [endpoint, rows] : scores) {
     if (endpoint == primary->first) continue;
     out.others.push_back(

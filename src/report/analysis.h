@@ -98,6 +98,7 @@ struct Analysis {
   size_t n_units = 0;
   std::vector<ArmFacts> arms = {};
   EndpointResult primary = {};
+  std::vector<stats::ArmRow> effects = {};  // baseline - arm for every other arm, primary endpoint
   std::vector<EndpointResult> others = {};  // exploratory
   Assessability overall = {};
   std::vector<ClassResult> classes = {};

@@ -180,6 +180,38 @@ std::vector<ArmRow> planned_rows(const record::StudyInfo& study,
   return out;
 }
 
+std::vector<ArmRow> baseline_effects(const record::StudyInfo& study,
+                                     const std::vector<ScoreRow>& scores,
+                                     const std::vector<ArmRow>& planned,
+                                     const stats::CompareOptions& options) {
+  const record::ArmInfo* baseline = arm_of_kind(study, "baseline");
+  if (baseline == nullptr) return {};
+  std::map<std::string, std::string> names;  // arm -> its planned contrast with the baseline
+  for (const record::ContrastInfo& info : study.contrasts) {
+    if (info.first == baseline->name) names.emplace(info.second, info.name);
+  }
+  std::vector<ArmRow> out;
+  for (const record::ArmInfo& arm : study.arms) {
+    if (arm.name == baseline->name) continue;
+    const auto same = std::find_if(planned.begin(), planned.end(), [&](const ArmRow& row) {
+      return names.contains(arm.name) && row.contrast == names.at(arm.name);
+    });
+    if (same != planned.end()) {
+      if (same->diff) out.push_back(*same);
+      continue;
+    }
+    record::StudyInfo single = study;
+    single.contrasts = {{.name = baseline->name + " - " + arm.name,
+                         .first = baseline->name,
+                         .second = arm.name,
+                         .family = "exploratory",
+                         .margin = {}}};
+    const ArmRow row = planned_rows(single, scores, Plan::kExploratory, options).back();
+    if (row.diff) out.push_back(row);
+  }
+  return out;
+}
+
 Assessability assess(const record::StudyInfo& study, const std::vector<ScoreRow>& scores,
                      const stats::CompareOptions& options) {
   using State = Assessability::State;

@@ -26,6 +26,13 @@ std::vector<stats::ArmRow> planned_rows(const record::StudyInfo& study,
                                         const std::vector<stats::ScoreRow>& scores, Plan plan,
                                         stats::CompareOptions options);
 
+// Baseline minus every other arm that has scores: the planned contrast's row where there is one, so
+// that a figure and the table show the same interval. For figures: p values belong to the table.
+std::vector<stats::ArmRow> baseline_effects(const record::StudyInfo& study,
+                                            const std::vector<stats::ScoreRow>& scores,
+                                            const std::vector<stats::ArmRow>& planned,
+                                            const stats::CompareOptions& options);
+
 // The contrast baseline - no_instruction judged: see Assessability.
 Assessability assess(const record::StudyInfo& study, const std::vector<stats::ScoreRow>& scores,
                      const stats::CompareOptions& options);
