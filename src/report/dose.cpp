@@ -177,7 +177,7 @@ DoseCurve make_curve(const StudyData& data, const AnalyseOptions& options,
 std::vector<DoseCurve> dose_curves(const StudyData& data, const AnalyseOptions& options) {
   const Outcomes outcomes(data);
   std::vector<DoseCurve> out;
-  out.push_back(make_curve(data, options, "recall", "recall: log-likelihood per token",
+  out.push_back(make_curve(data, options, "recall", "recall, log-likelihood a token",
                            [](const auto& unit) { return Outcomes::recall(unit); }));
   out.push_back(make_curve(data, options, "rules", "share of rules obeyed",
                            [&](const auto& unit) { return outcomes.rules(unit); }));

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/platform.h"
@@ -65,6 +67,15 @@ std::string gp_text(const std::string& text) {
   return out + "'";
 }
 
+// Labels of tics are formats, where % starts a number.
+std::string tic_text(const std::string& text) {
+  std::string out;
+  for (const char c : cut(one_line(text), kLabelCharactersMax)) {
+    out += c == '%' ? "%%" : std::string(1, c);
+  }
+  return gp_text(out);
+}
+
 const DoseCurve* shown_dose(const Analysis& analysis) {
   for (const DoseCurve& curve : analysis.doses) {
     if (curve.response) return &curve;
@@ -102,6 +113,15 @@ stats::Interval or_point(const std::optional<stats::Interval>& interval, double 
 
 std::vector<Row> rows_of(const Analysis& analysis) {
   std::vector<Row> out;
+  for (size_t place = 0; place < analysis.arms.size(); ++place) {
+    if (analysis.arms[place].info.kind != "baseline" || analysis.effects.empty()) continue;
+    out.push_back({.panel = "effect",
+                   .series = place,
+                   .x = 0,
+                   .x_interval = stats::Interval{},
+                   .y = static_cast<double>(place),
+                   .label = analysis.arms[place].info.name});
+  }
   for (const stats::ArmRow& row : analysis.effects) {
     const size_t place = place_of(analysis, row.arm);
     out.push_back({.panel = "effect",
@@ -166,10 +186,23 @@ std::vector<Row> rows_of(const Analysis& analysis) {
   return out;
 }
 
-// `using` of one series of one panel; other rows are skipped.
-std::string source(std::string_view panel, size_t series, std::string_view columns) {
-  return fmt::format("data using (strcol(1) eq '{}' && $2 == {} ? $3 : NaN):{}", panel, series,
-                     columns);
+// Columns of one series of one panel for `using`; other rows are skipped.
+std::string source(std::string_view panel, size_t series, std::initializer_list<int> columns) {
+  std::string out;
+  for (const int column : columns) {
+    out += fmt::format("{}(only('{}', {}, {}))", out.empty() ? "" : ":", panel, series, column);
+  }
+  return "data using " + out;
+}
+
+// The distance of about four tics over the range: 1, 2 or 5 times a power of ten.
+double tic_step(double low, double high) {
+  const double rough = std::max(high - low, 1e-6) / 4;
+  const double power = std::pow(10, std::floor(std::log10(rough)));
+  for (const double times : {1.0, 2.0, 5.0}) {
+    if (times * power >= rough) return times * power;
+  }
+  return 10 * power;
 }
 
 // What stands where a panel has nothing to show, broken at spaces.
@@ -193,6 +226,12 @@ std::string empty_panel(const std::string& reason) {
   return out + "  plot [0:1][0:1] NaN notitle\n  unset label\n";
 }
 
+std::set<std::string> arms_of(const DoseCurve& curve) {
+  std::set<std::string> out;
+  for (const DosePoint& point : curve.points) out.insert(point.arm);
+  return out;
+}
+
 std::string plot(const std::vector<std::string>& parts) {
   std::string out = "  plot ";
   for (size_t i = 0; i < parts.size(); ++i) out += (i == 0 ? "" : ", \\\n    ") + parts[i];
@@ -205,27 +244,30 @@ std::string points_style(const Analysis& analysis, size_t place) {
 }
 
 std::string effect_panel(const Analysis& analysis) {
-  std::string out = "  set title 'a  Loss against the baseline' offset 0,-0.4\n";
+  std::string out = "  set title 'a  Loss by arm' offset 0,-0.4\n";
   if (analysis.effects.empty()) return out + empty_panel("no arm to compare with a baseline");
   std::string tics;
   std::vector<std::string> parts;
-  for (const stats::ArmRow& row : analysis.effects) {
-    const size_t place = place_of(analysis, row.arm);
-    tics += fmt::format("{}{} {}", tics.empty() ? "" : ", ",
-                        gp_text(cut(row.arm, kLabelCharactersMax)), place);
-    parts.push_back(source("effect", place, "6:4:5") + " with xerrorbars " +
-                    points_style(analysis, place));
-    if (place < analysis.arms.size() && analysis.arms[place].info.kind == "no_instruction") {
+  stats::Interval range;
+  for (const Row& row : rows_of(analysis)) {
+    if (row.panel != "effect") continue;
+    tics += fmt::format("{}{} {}", tics.empty() ? "" : ", ", tic_text(row.label), row.series);
+    parts.push_back(source("effect", row.series, {3, 6, 4, 5}) + " with xerrorbars " +
+                    points_style(analysis, row.series));
+    range = {std::min(range.low, row.x_interval->low), std::max(range.high, row.x_interval->high)};
+    if (analysis.arms[row.series].info.kind == "no_instruction") {
       out += fmt::format(
-          "  set arrow from {}, graph 0 to {}, graph 1 nohead dt 2 lw 1 lc rgb '#555555' back\n",
-          row.diff->mean, row.diff->mean);
+          "  set arrow from {0}, graph 0 to {0}, graph 1 nohead dt 2 lw 1 lc rgb '#555555' back\n",
+          *row.x);
     }
   }
+  const double step = tic_step(range.low, range.high);
   out += fmt::format("  set ytics ({}); set yrange [{}:-0.7]\n", tics,
                      static_cast<double>(analysis.arms.size()) - 0.3);
   out += "  set arrow from 0, graph 0 to 0, graph 1 nohead lw 0.8 lc rgb '#000000' back\n";
-  out += fmt::format("  set xlabel {}\n  set xtics autofreq; set xrange [*:*]\n",
-                     gp_text("baseline - arm, " + analysis.primary.endpoint));
+  out += fmt::format("  set xrange [{:.6g}:{:.6g}]; set xtics {:.6g}\n", range.low - step / 3,
+                     range.high + step / 3, step);
+  out += fmt::format("  set xlabel {}\n", gp_text("baseline - arm, " + analysis.primary.endpoint));
   return out + plot(parts) + "  unset arrow\n";
 }
 
@@ -234,12 +276,13 @@ std::string forgetting_panel(const Analysis& analysis) {
   if (analysis.forgetting.empty()) return out + empty_panel("no baseline to count cells against");
   std::vector<std::string> parts;
   for (size_t line = 0; line < joined(analysis).size(); ++line) {
-    parts.push_back(source("forgetting_line", line, "6") +
+    parts.push_back(source("forgetting_line", line, {3, 6}) +
                     " with lines lw 1 lc rgb '#999999' notitle");
   }
-  for (const ForgettingPoint& point : analysis.forgetting) {
-    const size_t place = place_of(analysis, point.arm);
-    parts.push_back(source("forgetting", place, "6:7:8") + " with yerrorbars " +
+  // Backwards: where points coincide, the arms listed first are on top.
+  for (auto point = analysis.forgetting.rbegin(); point != analysis.forgetting.rend(); ++point) {
+    const size_t place = place_of(analysis, point->arm);
+    parts.push_back(source("forgetting", place, {3, 6, 7, 8}) + " with yerrorbars " +
                     points_style(analysis, place));
   }
   out += "  set xrange [0:1.05]; set xtics 0.25; set yrange [*:*]; set ytics autofreq\n";
@@ -255,19 +298,26 @@ std::string dose_panel(const Analysis& analysis) {
     return out + empty_panel(analysis.doses.empty() ? "no outcome"
                                                     : analysis.doses.front().empty_reason);
   }
-  std::vector<std::string> parts{
-      "data using (strcol(1) eq 'dose_point' ? $3 : NaN):6 with points pt 6 ps 0.25 lc rgb "
-      "'#AAAAAA' notitle",
-      source("dose", 0, "7:8") + " with filledcurves fs transparent solid 0.3 noborder lc rgb "
-                                 "'#56B4E9' notitle",
-      source("dose", 0, "6") + " with linespoints pt 7 ps 0.4 lw 1.5 lc rgb '#0072B2' notitle"};
-  for (const DoseArm& arm : dose->arms) {
-    const size_t place = place_of(analysis, arm.arm);
-    parts.push_back(source("dose_arm", place, "6") + " with points " +
+  // The curve has the colour of its arm in panel a.
+  const std::string colour = style_of(analysis, place_of(analysis, dose->points.front().arm)).colour;
+  std::vector<std::string> parts;
+  for (const std::string& arm : arms_of(*dose)) {
+    parts.push_back(source("dose_point", place_of(analysis, arm), {3, 6}) +
+                    " with points pt 6 ps 0.25 lc rgb '#999999' notitle");
+  }
+  parts.push_back(source("dose", 0, {3, 7, 8}) +
+                  fmt::format(" with filledcurves fs transparent solid 0.25 noborder lc rgb '{}' "
+                              "notitle",
+                              colour));
+  parts.push_back(source("dose", 0, {3, 6}) +
+                  fmt::format(" with linespoints pt 7 ps 0.35 lw 1.5 lc rgb '{}' notitle", colour));
+  for (auto arm = dose->arms.rbegin(); arm != dose->arms.rend(); ++arm) {
+    const size_t place = place_of(analysis, arm->arm);
+    parts.push_back(source("dose_arm", place, {3, 6}) + " with points " +
                     points_style(analysis, place));
   }
   out += "  set xrange [0:1.05]; set xtics 0.25; set yrange [*:*]; set ytics autofreq\n";
-  out += fmt::format("  set xlabel 'cells of instructions kept'\n  set ylabel {} offset 1,0\n",
+  out += fmt::format("  set xlabel 'instruction cells kept'\n  set ylabel {} offset 1,0\n",
                      gp_text(dose->label));
   return out + plot(parts);
 }
@@ -290,26 +340,28 @@ std::string figure1_gp(const Analysis& analysis) {
     n_label = std::max(n_label, std::min(row.arm.size(), kLabelCharactersMax + 3));
   }
   const double height = std::max(2.6, 1.3 + 0.2 * static_cast<double>(analysis.arms.size()));
-  // Letters are about 4.6 points wide in a page of 7.2 inches of 72 points.
-  const double left = 0.02 + 4.6 * static_cast<double>(n_label) / (7.2 * 72);
+  // Letters are about 4.9 points wide in a page of 7.2 inches of 72 points.
+  const double left = 0.02 + 4.9 * static_cast<double>(n_label) / (7.2 * 72);
   std::string out = fmt::format(
       "# Run in the folder of figure1.csv: gnuplot figure1.gp\n"
       "if (!exists('suffix')) suffix = ''\n"
       "set encoding utf8\n"
       "set datafile separator ','\n"
       "data = 'figure1.csv'\n"
+      "only(panel, series, n) = strcol(1) eq panel && column(2) == series ? column(n) : NaN\n"
       "do for [kind in 'svg png pdf'] {{\n"
-      "  if (kind eq 'svg') {{ set terminal svg noenhanced size 864,{0:.0f} font 'sans-serif,11' "
+      "  if (kind eq 'svg') {{ set terminal svg noenhanced size 840,{0:.0f} font 'sans-serif,13' "
       "background '#ffffff' }}\n"
       "  if (kind eq 'png') {{ set terminal pngcairo noenhanced size 1440,{1:.0f} font 'sans,8' "
-      "fontscale 2.7 linewidth 2.7 pointscale 2.7 background '#ffffff' }}\n"
+      "fontscale 2.08 linewidth 2.08 pointscale 2.08 background '#ffffff' }}\n"
       "  if (kind eq 'pdf') {{ set terminal pdfcairo noenhanced size 7.2in,{2:.2f}in font 'sans,8' "
       "background '#ffffff' }}\n"
       "  set output 'figure1.'.kind.suffix\n"
       "  set multiplot\n"
+      "  set offsets 0, 0, graph 0.06, graph 0.06\n"
       "  set border 3 lw 0.8; set tics nomirror out scale 0.5; set grid lw 0.4 lc rgb '#dddddd'\n"
       "  set tmargin at screen 0.89; set bmargin at screen {3:.3f}\n",
-      height * 120, height * 200, height, 0.52 / height);
+      height * 840 / 7.2, height * 200, height, 0.52 / height);
   const double gap = 0.115;  // of the labels of a vertical axis
   const double width = (0.985 - left - 2 * gap) / 3;
   const std::array panels{effect_panel(analysis), forgetting_panel(analysis), dose_panel(analysis)};
@@ -328,20 +380,27 @@ std::string draw_figure1(const fs::path& folder) {
   for (const char c : folder.string()) place += c == '\'' ? "''" : std::string(1, c);
   const std::array<std::string, 4> argv{"gnuplot", "-e", place + "'; suffix = '.part'",
                                         "figure1.gp"};
-  platform::ProgramResult result = platform::run_program(argv, std::chrono::seconds(60));
+  const platform::ProgramResult result =
+      platform::run_program(argv, std::chrono::seconds(60));
   if (!result.is_found) return "gnuplot is not installed: figure1.svg, .png and .pdf are missing";
-  if (result.is_timed_out) return "gnuplot took longer than a minute and was stopped";
+  std::string problem;
+  if (result.is_timed_out) problem = "gnuplot took longer than a minute and was stopped";
   for (const char* kind : {"svg", "png", "pdf"}) {
     const fs::path part = folder / fmt::format("figure1.{}.part", kind);
-    std::error_code ignored;
-    if (result.exit_code != 0 || !fs::exists(part) || fs::file_size(part) == 0) {
-      return fmt::format("gnuplot made no figure1.{} (exit code {}): {}", kind, result.exit_code,
-                         result.output);
+    std::error_code failure;
+    const bool is_made = result.exit_code == 0 && fs::file_size(part, failure) > 0 && !failure;
+    if (problem.empty() && is_made) {
+      fs::rename(part, folder / fmt::format("figure1.{}", kind), failure);
+      if (failure) problem = fmt::format("figure1.{}: {}", kind, failure.message());
+      continue;
     }
-    fs::rename(part, folder / fmt::format("figure1.{}", kind), ignored);
-    if (ignored) return fmt::format("figure1.{}: {}", kind, ignored.message());
+    if (problem.empty()) {
+      problem = fmt::format("gnuplot made no figure1.{} (exit code {}): {}", kind,
+                            result.exit_code, result.output);
+    }
+    fs::remove(part, failure);
   }
-  return "";
+  return problem;
 }
 
 }  // namespace ebb::report
