@@ -17,6 +17,24 @@ Session::Session(const Engine& engine, std::shared_ptr<const model::Tokenizer> t
       sampler_(options_.sampling, options_.conversation_id),
       sequence_(engine.make_sequence(options_.treatment.positions, evictor_.needs())) {}
 
+Session::Session(const Session& other)
+    : tokenizer_(other.tokenizer_),
+      options_(other.options_),
+      encoder_(other.encoder_),
+      evictor_(other.evictor_.clone()),
+      sampler_(other.sampler_),
+      sequence_(other.sequence_.fork()),
+      wants_reply_logits_(other.wants_reply_logits_),
+      n_left_window_seen_(other.n_left_window_seen_),
+      n_events_(other.n_events_),
+      turn_begin_(other.turn_begin_),
+      turns_(other.turns_) {}
+
+std::unique_ptr<Session> Session::clone() const {
+  EBB_CHECK(is_idle());
+  return std::unique_ptr<Session>(new Session(*this));
+}
+
 void Session::queue(const model::EncodedTurn& encoded) {
   for (size_t i = 0; i < encoded.ids.size(); ++i)
     queue_token(encoded.ids[i], encoded.span_of_token[i]);

@@ -94,6 +94,9 @@ class Session {
   // went.
   uint64_t evict_now(Engine& engine, policy::Evictor& evictor, int event_index);
 
+  // The same conversation under a second name, sharing all pages so far.  Requires: is_idle().
+  std::unique_ptr<Session> clone() const;
+
   const Sequence& sequence() const { return sequence_; }
   const std::vector<TurnRecord>& turns() const { return turns_; }
   const std::vector<model::TurnSpan>& spans() const { return encoder_.spans(); }
@@ -102,6 +105,8 @@ class Session {
 
  private:
   enum class State { kIdle, kPrompt, kReply, kClosing };
+
+  Session(const Session& other);  // for clone()
 
   void queue(const model::EncodedTurn& encoded);
   void queue_token(int32_t id, uint16_t span);
