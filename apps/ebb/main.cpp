@@ -18,6 +18,9 @@ int main(int argc, char** argv) {
   app.name("ebb");
   app.set_version_flag("--version", "ebb " EBB_VERSION);
   app.require_subcommand(1);
+  ebb::app::add_run(app);
+  ebb::app::add_plan(app);
+  ebb::app::add_merge(app);
   ebb::app::add_validate(app);
   ebb::app::add_inspect(app);
   ebb::app::add_logits(app);

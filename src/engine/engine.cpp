@@ -9,6 +9,7 @@
 #include "engine/cell_reader.h"
 #include "engine/graph.h"
 #include "engine/head_plan.h"
+#include "kernels/linear_isa.h"
 #include "kernels/numbers.h"
 
 namespace ebb::engine {
@@ -83,6 +84,10 @@ const model::ModelConfig& Engine::config() const { return impl_->model->config()
 const model::Model& Engine::model() const { return *impl_->model; }
 const EngineOptions& Engine::options() const { return impl_->options; }
 int Engine::n_threads() const { return impl_->n_threads; }
+std::string_view Engine::kernels_name() const {
+  if (impl_->options.kernels == LinearKernels::kGgml) return "ggml";
+  return kernels::name_of(kernels::resolve(kernels::Isa::kBest));
+}
 
 Sequence Engine::make_sequence(PositionMode mode, const policy::Needs& needs) const {
   kv::StoreShape shape;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "engine/options.h"
@@ -60,6 +61,8 @@ class Engine {
   const model::Model& model() const;
   const EngineOptions& options() const;
   int n_threads() const;
+  // Instruction set of the linear layers, or "ggml".
+  std::string_view kernels_name() const;
 
   // needs: signals that the sequence gathers from its first token on.
   Sequence make_sequence(PositionMode mode, const policy::Needs& needs = {}) const;

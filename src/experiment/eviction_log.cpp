@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/sha256.h"
 #include "policy/treatment_text.h"
 
 namespace ebb::experiment {
@@ -46,24 +47,31 @@ json kept_json(const engine::EventRecord& event) {
 
 }  // namespace
 
-std::string eviction_lines(const engine::Session& session, std::string_view arm) {
-  std::string out;
+std::vector<std::string> eviction_lines(const engine::Session& session, const EventLabels& labels) {
+  std::vector<std::string> out;
   for (const engine::TurnRecord& turn : session.turns()) {
     for (const engine::EventRecord& event : turn.events) {
-      const json line{{"arm", arm},
-                      {"conversation", session.options().conversation_id},
-                      {"turn", event.turn},
-                      {"event", policy::to_text(event.kind)},
-                      {"n_logical", event.n_logical},
-                      {"cells_before", event.n_cells_before},
-                      {"cells_after", event.n_cells_after},
-                      {"gone_by_treatment", event.loss.n_by_treatment},
-                      {"gone_by_window", event.loss.n_by_architecture},
-                      {"spans", spans_json(event, session.spans())},
-                      {"layers", layers_json(event)},
-                      {"kept", kept_json(event)},
-                      {"notices", event.notices}};
-      out += line.dump() + "\n";
+      json line = json::object();
+      if (!labels.unit_id.empty()) line["unit"] = labels.unit_id;
+      line["arm"] = labels.arm;
+      line["conversation"] = session.options().conversation_id;
+      line["turn"] = event.turn;
+      line["event"] = policy::to_text(event.kind);
+      line["n_logical"] = event.n_logical;
+      line["cells_before"] = event.n_cells_before;
+      line["cells_after"] = event.n_cells_after;
+      line["gone_by_treatment"] = event.loss.n_by_treatment;
+      line["gone_by_window"] = event.loss.n_by_architecture;
+      line["spans"] = spans_json(event, session.spans());
+      line["layers"] = layers_json(event);
+      json kept = kept_json(event);
+      if (labels.kept == KeptForm::kRanges) {
+        line["kept"] = std::move(kept);
+      } else {
+        line["kept_sha256"] = sha256_hex(kept.dump());
+      }
+      line["notices"] = event.notices;
+      out.push_back(line.dump());
     }
   }
   return out;

@@ -265,7 +265,9 @@ ValidationInput run_validation(engine::Engine& engine,
         arm.n_evicted += event.loss.n_by_treatment;
     }
     if (options.eviction_log != nullptr) {
-      *options.eviction_log += eviction_lines(*sessions[i], arm.arm);
+      for (const std::string& line : eviction_lines(*sessions[i], {.arm = arm.arm})) {
+        *options.eviction_log += line + "\n";
+      }
     }
   }
   out.probe = probe_cache(engine, *sessions.front());

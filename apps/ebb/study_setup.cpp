@@ -1,0 +1,130 @@
+#include "study_setup.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "base/error.h"
+#include "base/platform.h"
+#include "base/sha256.h"
+#include "base/text.h"
+#include "experiment/unit_id.h"
+#include "stats/power.h"
+
+namespace ebb::app {
+
+void StudyFlags::add_to(CLI::App& command) {
+  command.add_option("study", study, "a study file (TOML), or the name of a preset")->required();
+  command.add_option("--model", model, "GGUF file");
+  command.add_option("--data", data, "conversations (docs/file-formats.md has the formats)");
+  command.add_option("--limit", limit, "conversations at most");
+  command.add_option("--max-new", max_new, "reply tokens at most");
+  command.add_option("--seed", seed, "run this seed only");
+  command.add_option("--set", settings,
+                     "another setting of the study: key=value, such as statistics.primary=recall");
+  command.add_option("--chat-template", chat_template,
+                     "a named turn format instead of the file's own");
+  compute.add_to(command);
+}
+
+experiment::Study read_study(const StudyFlags& flags) {
+  std::string text;
+  std::vector<std::string> names;
+  for (const experiment::Preset& preset : experiment::presets()) {
+    names.push_back(preset.name);
+    if (preset.name == flags.study) text = preset.text;
+  }
+  if (text.empty()) {
+    if (!std::filesystem::is_regular_file(flags.study)) {
+      throw Error::make(ErrorKind::kUsage, "{}: neither a file nor a preset ({}){}", flags.study,
+                        fmt::join(names, ", "), did_you_mean(flags.study, names));
+    }
+    text = read_text(flags.study);
+  }
+  std::vector<std::string> overrides = flags.settings;
+  if (flags.limit >= 0) overrides.push_back(fmt::format("limit={}", flags.limit));
+  if (flags.max_new >= 0) overrides.push_back(fmt::format("max_new={}", flags.max_new));
+  if (flags.seed >= 0) overrides.push_back(fmt::format("seeds=[{}]", flags.seed));
+  experiment::Study study = experiment::parse_study(text, flags.study, overrides);
+  if (!flags.model.empty()) study.model = flags.model;
+  if (!flags.data.empty()) study.data = flags.data;
+  if (study.model.empty()) {
+    throw Error::make(ErrorKind::kUsage, "{}: no model: give --model FILE", flags.study);
+  }
+  if (study.data.empty()) {
+    throw Error::make(ErrorKind::kUsage, "{}: no conversations: give --data FILE", flags.study);
+  }
+  return study;
+}
+
+std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
+  auto open = std::make_unique<OpenStudy>();
+  open->study = read_study(flags);
+  const experiment::Study& study = open->study;
+  open->data = experiment::load_conversations(study.data);
+  auto& conversations = open->data.conversations;
+  if (study.limit > 0 && conversations.size() > static_cast<size_t>(study.limit)) {
+    conversations.resize(static_cast<size_t>(study.limit));
+  }
+  open->model = model::Model::load(study.model);
+  open->tokenizer = model::Tokenizer::load(study.model);
+  open->format = std::make_unique<model::ChatTemplate>(
+      model::ChatTemplate::find(*open->tokenizer, flags.chat_template));
+  open->model_sha256 = sha256_file(study.model);
+  open->engine = open_engine(open->model, flags.compute);
+  open->context.study = &open->study;
+  open->context.engine = open->engine.get();
+  open->context.tokenizer = open->tokenizer;
+  open->context.format = open->format->format();
+  open->context.key =
+      experiment::study_key(study, *open->engine, *open->format, open->model_sha256);
+  return open;
+}
+
+namespace {
+
+std::string detection_text(const experiment::Study& study, size_t n_conversations) {
+  size_t n_confirmatory = 0;
+  for (const auto& contrast : study.contrasts) {
+    n_confirmatory += contrast.family == "confirmatory" ? 1 : 0;
+  }
+  const stats::DetectionPlan plan =
+      stats::plan_detection(n_conversations, std::max<size_t>(n_confirmatory, 1), study.alpha);
+  std::string out =
+      fmt::format("can detect, with {} conversations, {} confirmatory contrasts and 80 % power:\n",
+                  plan.n_pairs, plan.n_contrasts);
+  for (const auto& binary : plan.binary) {
+    out += fmt::format("  pass or fail, {:.0f} % of pairs differ: ", 100 * binary.discordance);
+    out += binary.exact ? fmt::format("{:.0f} percentage points or more\n", 100 * *binary.exact)
+                        : "nothing: too few conversations\n";
+  }
+  out +=
+      plan.continuous_sd
+          ? fmt::format("  a continuous endpoint: {:.2f} standard deviations of the differences\n",
+                        *plan.continuous_sd)
+          : "  a continuous endpoint: nothing, one conversation is no sample\n";
+  return out;
+}
+
+}  // namespace
+
+std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan) {
+  const experiment::Study& study = open.study;
+  std::string out = fmt::format("study '{}': {} conversations x {} arms = {} units\n", study.name,
+                                plan.n_families, study.arms.size(), plan.n_units);
+  for (const experiment::StudyArm& arm : study.arms) {
+    out += fmt::format("  {:<22} {:<14} {} seed{}\n", arm.name, experiment::to_text(arm.kind),
+                       experiment::seeds_of(study, arm).size(),
+                       experiment::seeds_of(study, arm).size() == 1 ? "" : "s");
+  }
+  out += fmt::format("primary endpoint: {}; history: {}\n", study.primary_endpoint,
+                     experiment::to_text(study.history));
+  out += detection_text(study, plan.n_families);
+  out += fmt::format(
+      "at most {} tokens (the longest conversation has {}); {} at most for a family's "
+      "cells and logits\n",
+      plan.n_tokens, plan.n_tokens_longest, bytes_text(plan.n_bytes_family));
+  return out;
+}
+
+}  // namespace ebb::app

@@ -1,0 +1,285 @@
+#include "experiment/family.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "experiment/arm_input.h"
+#include "experiment/eviction_log.h"
+#include "experiment/recall.h"
+#include "experiment/unit_id.h"
+
+namespace ebb::experiment {
+
+struct Family::Unit {
+  const StudyArm* arm = nullptr;
+  uint64_t seed = 0;
+  std::vector<Exchange> exchanges;
+  policy::Treatment treatment;
+  UnitBuilder builder;
+  UnitBuilder measure_builder;  // of the lane that is forced only to be measured
+  std::unique_ptr<Lane> main = nullptr;
+  std::unique_ptr<Lane> measure = nullptr;
+  std::vector<FidelitySum> fidelity = {};                 // [n_turns]
+  std::vector<std::optional<int>> turns_since_loss = {};  // [n_turns], as measured
+  std::vector<record::RecallProbe> recall = {};
+  bool must_split = false;  // the main lane ends before the last turn
+  std::optional<record::UnitRecord> done = {};
+  std::vector<record::EventLine> events = {};
+};
+
+Family::Family(const StudyContext& context, const Conversation& conversation, KeepMap keep_map)
+    : context_(context), conversation_(conversation), keep_map_(keep_map) {
+  const bool ignores_file = context.study->history == History::kOwn;
+  for (const Exchange& exchange : exchanges_of(conversation)) {
+    turn_ids_.push_back(exchange.turn_id);
+    is_generated_.push_back(ignores_file || !exchange.recorded_reply);
+  }
+  // The last turn is the one that is scored: its reply is always the arm's.
+  is_generated_.back() = true;
+  const Measures& measures = context.study->measures;
+  n_turns_ = turn_ids_.size();
+  if (!measures.generate && !measures.fidelity && n_turns_ > 1) --n_turns_;
+  baseline_ids_.resize(n_turns_);
+  baseline_logits_.resize(n_turns_);
+  add_units();
+}
+Family::~Family() = default;
+
+bool Family::has_own_history() const {
+  if (context_.study->history == History::kForced) return false;
+  return std::any_of(is_generated_.begin(), is_generated_.end() - 1, [](bool is) { return is; });
+}
+
+bool Family::needs_fidelity(const Unit& unit) const {
+  return context_.study->measures.fidelity && (unit.arm->kind == StudyArmKind::kTreatment ||
+                                               unit.arm->kind == StudyArmKind::kTextRemoval);
+}
+
+void Family::add_units() {
+  for (const StudyArm& arm : context_.study->arms) {
+    for (const uint64_t seed : seeds_of(*context_.study, arm)) {
+      const UnitBuilder builder(arm.name, conversation_.id, seed, keep_map_);
+      const UnitBuilder measure(arm.name, conversation_.id, seed, KeepMap::kNo);
+      auto unit = std::make_unique<Unit>(
+          Unit{&arm, seed, exchanges_for(conversation_, arm.kind), {}, builder, measure});
+      unit->fidelity.resize(n_turns_);
+      unit->turns_since_loss.resize(n_turns_);
+      // The baseline first: every other unit may follow its words.
+      const bool is_baseline = arm.kind == StudyArmKind::kBaseline;
+      units_.insert(is_baseline ? units_.begin() : units_.end(), std::move(unit));
+    }
+  }
+  n_units_ = units_.size();
+  Unit& baseline = *units_.front();
+  baseline.treatment = treatment_of(*baseline.arm);
+  baseline.main = make_lane(baseline, baseline.builder, make_session(baseline),
+                            turns_of(baseline, Replies::kOwn, n_turns_), 0);
+}
+
+std::unique_ptr<engine::Session> Family::make_session(Unit& unit) {
+  engine::SessionOptions options{.conversation_id = conversation_.id,
+                                 .treatment = unit.treatment,
+                                 .seed = unit.seed,
+                                 .sampling = context_.study->sampling};
+  options.sampling.seed = unit.seed;
+  return std::make_unique<engine::Session>(*context_.engine, context_.tokenizer, context_.format,
+                                           std::move(options));
+}
+
+std::vector<LaneTurn> Family::turns_of(const Unit& unit, Replies replies, size_t n_turns) const {
+  std::vector<LaneTurn> out;
+  for (size_t t = 0; t < n_turns; ++t) {
+    LaneTurn turn{.input = &unit.exchanges[t].input};
+    if (!is_generated_[t]) {
+      turn.recorded = unit.exchanges[t].recorded_reply;
+    } else if (replies == Replies::kBaseline) {
+      turn.forced = &baseline_ids_[t];
+    }
+    out.push_back(std::move(turn));
+  }
+  return out;
+}
+
+std::unique_ptr<Lane> Family::make_lane(Unit& unit, UnitBuilder& builder,
+                                        std::unique_ptr<engine::Session> session,
+                                        std::vector<LaneTurn> turns, size_t first_turn) {
+  std::vector<bool> row_turns(turns.size());
+  const bool is_baseline = unit.arm->kind == StudyArmKind::kBaseline;
+  for (size_t t = first_turn; t < turns.size(); ++t) {
+    row_turns[t] = is_generated_[t] &&
+                   (is_baseline ? context_.study->measures.fidelity : turns[t].forced != nullptr);
+  }
+  const bool wants_rows = is_baseline || needs_fidelity(unit);
+  auto lane = std::make_unique<Lane>(std::move(session), std::move(turns), first_turn,
+                                     static_cast<int>(context_.study->max_new));
+  Lane* const borrowed = lane.get();
+  lane->on_turn([this, &unit, &builder, borrowed](size_t turn) {
+    after_turn(unit, *borrowed, builder, turn);
+  });
+  if (!wants_rows) return lane;
+  lane->on_row(
+      [this, &unit, is_baseline](size_t turn, size_t token, std::span<const float> logits) {
+        if (is_baseline) {
+          baseline_logits_[turn].add(logits);
+        } else if (token < baseline_ids_[turn].size()) {
+          unit.fidelity[turn].add(baseline_logits_[turn].row(token), logits,
+                                  baseline_ids_[turn][token]);
+        }
+      },
+      std::move(row_turns));
+  return lane;
+}
+
+std::vector<int64_t> Family::schedule_of(const StudyArm& arm) const {
+  std::vector<int64_t> out;
+  if (arm.share.empty()) return out;
+  const Ratio share = Ratio::parse(arm.share);
+  for (const int64_t n : baseline_lengths_) out.push_back(std::max<int64_t>(1, share.floor_of(n)));
+  return out;
+}
+
+void Family::start_others() {
+  for (auto& unit : units_) {
+    if (unit->arm->kind != StudyArmKind::kBaseline) start(*unit);
+  }
+}
+
+void Family::start(Unit& unit) {
+  unit.treatment = treatment_of(*unit.arm, schedule_of(*unit.arm));
+  const Measures& measures = context_.study->measures;
+  if (!has_own_history()) {
+    unit.must_split = n_turns_ == turn_ids_.size();
+    const size_t n_before = unit.must_split ? n_turns_ - 1 : n_turns_;
+    unit.main = make_lane(unit, unit.builder, make_session(unit),
+                          turns_of(unit, Replies::kBaseline, n_before), 0);
+    return;
+  }
+  unit.main = make_lane(
+      unit, unit.builder, make_session(unit),
+      turns_of(unit, measures.generate ? Replies::kOwn : Replies::kBaseline, n_turns_), 0);
+  if (!needs_fidelity(unit) && !measures.recall) return;
+  unit.measure = make_lane(unit, unit.measure_builder, make_session(unit),
+                           turns_of(unit, Replies::kBaseline, n_turns_), 0);
+}
+
+void Family::split(Unit& unit) {
+  unit.must_split = false;
+  const size_t last = n_turns_ - 1;
+  std::unique_ptr<engine::Session> session = unit.main->take_session();
+  const bool generates = context_.study->measures.generate;
+  if (generates && needs_fidelity(unit)) {
+    unit.measure_builder = unit.builder;
+    unit.measure = make_lane(unit, unit.measure_builder, session->clone(),
+                             turns_of(unit, Replies::kBaseline, n_turns_), last);
+  }
+  const Replies replies = generates ? Replies::kOwn : Replies::kBaseline;
+  unit.main =
+      make_lane(unit, unit.builder, std::move(session), turns_of(unit, replies, n_turns_), last);
+}
+
+void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const {
+  const auto of = std::find_if(context_.study->arms.begin(), context_.study->arms.end(),
+                               [&](const StudyArm& arm) { return arm.name == unit.arm->of; });
+  const policy::Treatment treatment = treatment_of(*of, schedule_of(*of));
+  const std::vector<Ordinal> kept = streaming_survivors(
+      treatment, session.sequence().next_ordinal(), session.turns().back().turn);
+  const uint64_t before = session.sequence().cells().n_cells_total();
+  if (kept.size() == session.sequence().next_ordinal().value) return;
+  session.reencode(*context_.engine, kept);
+  builder.note_reencoded(kept, before - session.sequence().cells().n_cells_total());
+}
+
+void Family::keep_baseline_turn(Unit& unit, size_t turn) {
+  const engine::Session& session = unit.main->session();
+  baseline_ids_[turn] = session.turns().back().generated_ids;
+  baseline_lengths_.push_back(session.sequence().next_ordinal().value);
+}
+
+void Family::after_turn(Unit& unit, Lane& lane, UnitBuilder& builder, size_t turn) {
+  engine::Session& session = lane.session();
+  if (unit.arm->kind == StudyArmKind::kBaseline) keep_baseline_turn(unit, turn);
+  builder.note_tokens(session, *context_.tokenizer);
+  if (unit.arm->kind == StudyArmKind::kTextRemoval) remove_text(unit, session, builder);
+  builder.note_turn(session, *context_.tokenizer, turn_ids_, !is_generated_[turn]);
+  const bool measures = unit.measure == nullptr || &lane == unit.measure.get();
+  if (measures) {
+    const record::UnitTurn& noted = builder.unit().turns.back();
+    unit.turns_since_loss[turn] = noted.turns_since_loss;
+    const bool is_before_last = turn + 2 == turn_ids_.size();
+    if (is_before_last && context_.study->measures.recall) probe(unit, session, builder);
+  }
+}
+
+void Family::probe(Unit& unit, const engine::Session& session, const UnitBuilder& builder) {
+  const ConversationTurn& last = *unit.exchanges.back().turn;
+  std::vector<const Instruction*> asked;
+  for (const Instruction* instruction : all_instructions(conversation_)) {
+    if (!last.instruction || last.instruction->id != instruction->id) asked.push_back(instruction);
+  }
+  unit.recall = probe_recall(*context_.engine, session, asked);
+  for (record::RecallProbe& one : unit.recall) {
+    one.kept_share = builder.kept_share(one.instruction_id);
+  }
+}
+
+std::vector<Lane*> Family::active_lanes() {
+  for (auto& unit : units_) advance(*unit);
+  if (!others_started_ && units_.front()->done) {
+    others_started_ = true;
+    start_others();
+    for (auto& unit : units_) advance(*unit);
+  }
+  std::vector<Lane*> out;
+  for (const auto& unit : units_) {
+    for (const auto& lane : {unit->main.get(), unit->measure.get()}) {
+      if (lane != nullptr && !lane->is_done()) out.push_back(lane);
+    }
+  }
+  return out;
+}
+
+void Family::advance(Unit& unit) {
+  if (unit.done || unit.main == nullptr) return;
+  if (unit.main->is_done() && unit.must_split) split(unit);
+  const bool is_measured = unit.measure == nullptr || unit.measure->is_done();
+  if (unit.main->is_done() && is_measured) finish(unit);
+}
+
+void Family::finish(Unit& unit) {
+  record::UnitRecord& record = unit.builder.unit();
+  record.recall = unit.recall;
+  for (size_t t = 0; t < record.turns.size(); ++t) {
+    record.turns[t].turns_since_loss = unit.turns_since_loss[t];
+    const record::Fidelity fidelity = unit.fidelity[t].result();
+    if (fidelity.n_tokens > 0) record.turns[t].fidelity = fidelity;
+  }
+  const std::string id =
+      unit_id(context_.key, conversation_, *context_.study, *unit.arm, unit.seed);
+  unit.done = unit.builder.finish(id);
+  const EventLabels labels{unit.arm->name, id,
+                           keep_map_ == KeepMap::kYes ? KeptForm::kRanges : KeptForm::kHash};
+  for (std::string& line : eviction_lines(unit.main->session(), labels)) {
+    unit.events.push_back({id, std::move(line)});
+  }
+  unit.main.reset();  // gives its cells back at once
+  unit.measure.reset();
+}
+
+std::vector<record::UnitRecord> Family::take_units() {
+  std::vector<record::UnitRecord> out;
+  for (const auto& unit : units_) {
+    EBB_CHECK(unit->done.has_value());
+    out.push_back(std::move(*unit->done));
+  }
+  return out;
+}
+
+std::vector<record::EventLine> Family::take_events() {
+  std::vector<record::EventLine> out;
+  for (const auto& unit : units_) {
+    for (record::EventLine& event : unit->events) out.push_back(std::move(event));
+  }
+  return out;
+}
+
+}  // namespace ebb::experiment

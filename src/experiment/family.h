@@ -1,0 +1,93 @@
+// One conversation with all arms and seeds of a study: the unit of scheduling and of resume. First
+// the baseline replies; then every other arm, whose forced turns and budgets follow the baseline's
+// words and lengths. It only says what to compute next; study_run.h drives many of them in one
+// batch.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "experiment/conversation.h"
+#include "experiment/fidelity.h"
+#include "experiment/lane.h"
+#include "experiment/study.h"
+#include "experiment/unit_builder.h"
+#include "model/chat_template.h"
+#include "record/store.h"
+
+namespace ebb::experiment {
+
+// What all families of a run have in common.  Everything is borrowed.
+struct StudyContext {
+  const Study* study = nullptr;
+  engine::Engine* engine = nullptr;
+  std::shared_ptr<const model::Tokenizer> tokenizer;
+  model::ChatFormat format;
+  std::string key;  // of everything that can change a result, but for arm, conversation and seed
+};
+
+class Family {
+ public:
+  Family(const StudyContext& context, const Conversation& conversation, KeepMap keep_map);
+  ~Family();
+  Family(const Family&) = delete;
+  Family& operator=(const Family&) = delete;
+
+  // Lanes that have tokens to compute. Finished work leads on to the next.  Empty: the family is
+  // done.
+  std::vector<Lane*> active_lanes();
+  const Conversation& conversation() const { return conversation_; }
+  // Tokens that were taken over from the baseline's sequence instead of being computed again.
+  int64_t n_tokens_shared() const { return n_tokens_shared_; }
+  size_t n_units() const { return n_units_; }
+
+  // Requires: done.
+  std::vector<record::UnitRecord> take_units();
+  std::vector<record::EventLine> take_events();
+
+ private:
+  struct Unit;
+
+  // One unit an arm and seed. The baseline's lane runs first.
+  void add_units();
+  void start_others();
+  void start(Unit& unit);
+  // The lane that has run up to the last turn goes on with it.
+  void split(Unit& unit);
+  void advance(Unit& unit);
+  void finish(Unit& unit);
+  void after_turn(Unit& unit, Lane& lane, UnitBuilder& builder, size_t turn);
+  void keep_baseline_turn(Unit& unit, size_t turn);
+  void probe(Unit& unit, const engine::Session& session, const UnitBuilder& builder);
+  void remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const;
+
+  std::unique_ptr<engine::Session> make_session(Unit& unit);
+  std::unique_ptr<Lane> make_lane(Unit& unit, UnitBuilder& builder,
+                                  std::unique_ptr<engine::Session> session,
+                                  std::vector<LaneTurn> turns, size_t first_turn);
+  enum class Replies { kOwn, kBaseline };  // where the file gives none
+  std::vector<LaneTurn> turns_of(const Unit& unit, Replies replies, size_t n_turns) const;
+  std::vector<int64_t> schedule_of(const StudyArm& arm) const;
+  bool needs_fidelity(const Unit& unit) const;
+  // Whether a turn before the last is answered by the arm itself.
+  bool has_own_history() const;
+
+  const StudyContext& context_;
+  const Conversation& conversation_;
+  KeepMap keep_map_;
+  std::vector<int> turn_ids_;
+  std::vector<bool> is_generated_;  // [n_turns] turns whose reply is not taken from the file
+  size_t n_turns_ = 0;              // that are run
+  size_t n_units_ = 0;
+  int64_t n_tokens_shared_ = 0;
+  std::vector<std::unique_ptr<Unit>> units_;
+  bool others_started_ = false;
+  // Of the baseline, by turn.
+  std::vector<std::vector<int32_t>> baseline_ids_;
+  std::vector<ReplyLogits> baseline_logits_;
+  std::vector<int64_t> baseline_lengths_;
+};
+
+}  // namespace ebb::experiment

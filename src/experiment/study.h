@@ -1,0 +1,100 @@
+// What a study asks for: arms, conversations, seeds, measures and planned comparisons. Plain data,
+// read from a study file (study_file.h); every default has a value here.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "policy/treatment.h"
+#include "record/study_records.h"
+
+namespace ebb::experiment {
+
+enum class StudyArmKind {
+  kBaseline,       // nothing is evicted
+  kTreatment,      // cells are evicted
+  kNoInstruction,  // the instructions' texts are left out: the floor
+  kReminder,       // the active instructions are said again in the last turn: the ceiling
+  kTextRemoval,    // what another arm would evict is removed as text and the rest encoded anew
+};
+
+struct StudyArm {
+  std::string name;
+  StudyArmKind kind = StudyArmKind::kTreatment;
+  std::string treatment = "none";  // a policy or a named combination
+  policy::ParamMap settings;       // beside the treatment's name
+  // Budget as a share of the baseline's length at each turn's end: one schedule of whole cells for
+  // every arm with the same share. Empty: the treatment's own budget.
+  std::string share;
+  std::string of;   // kTextRemoval: the arm whose evictions are repeated on the text
+  int n_seeds = 0;  // the first n of the study's seeds; 0: all where chance plays a part, else one
+};
+
+// Where the replies of earlier turns come from.
+enum class History {
+  kOwn,       // every reply is the arm's own
+  kRecorded,  // replies that the file has are taken from it; the others are the arm's own
+  kForced,    // as recorded, and the others are the baseline's: nothing but the cache differs
+};
+
+struct Measures {
+  bool generate = true;      // the last turn's reply, for rules and judge
+  bool fidelity = true;      // predictions over the baseline's reply, teacher-forced
+  bool recall = true;        // the instruction asked back
+  int64_t n_cache_maps = 2;  // conversations with a cache map and all kept ordinals
+};
+
+struct Study {
+  std::string name;
+  std::string title;
+  std::string question;
+  std::string model;  // path; usually given on the command line
+  std::string data;   // path
+  int64_t limit = 0;  // conversations at most; 0 = all
+  int64_t max_new = 100;
+  std::vector<uint64_t> seeds{0};
+  History history = History::kRecorded;
+  engine::Sampling sampling;
+  Measures measures;
+  std::string primary_endpoint = "rules";
+  double alpha = 0.05;
+  std::string test = "permutation";
+  std::string confirmatory_correction = "holm";
+  std::string exploratory_correction = "bh";
+  uint64_t statistics_seed = 0;
+  double rule_weight = 1.0;
+  double judge_weight = 0.0;
+  std::vector<StudyArm> arms;
+  std::vector<record::ContrastInfo> contrasts;
+};
+
+std::string to_text(StudyArmKind kind);
+std::string to_text(History history);
+
+// Reads a study file. Lists inside an arm expand into one arm for each combination. `overrides` are
+// key=value pairs of the top level and of [sampling], [measures], [statistics]
+// ("sampling.top_p=1"). Throws: kUsage with every unknown key (and the nearest known one) and every
+// problem of an arm.
+Study parse_study(const std::string& toml, const std::string& where,
+                  const std::vector<std::string>& overrides = {});
+// The study with every default written out; parse_study reads it back to the same.
+std::string to_toml(const Study& study);
+
+// The treatment of an arm. `schedule`: cells per layer and head for each turn, for arms with a
+// share. Throws: kUsage naming the arm.
+policy::Treatment treatment_of(const StudyArm& arm, const std::vector<int64_t>& schedule = {});
+// Seeds that an arm is run with: one where nothing is drawn.
+std::vector<uint64_t> seeds_of(const Study& study, const StudyArm& arm);
+
+struct Preset {
+  std::string name;
+  std::string text;
+};
+// The studies that ship with ebb (data/studies).
+const std::vector<Preset>& presets();
+
+}  // namespace ebb::experiment

@@ -1,0 +1,265 @@
+#include "experiment/study_run.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "experiment/arm_input.h"
+#include "experiment/unit_id.h"
+#include "policy/treatment_text.h"
+
+namespace ebb::experiment {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr int kClosingTokens = 8;
+// Logits of a step live at once: prompts ask for one row, forced replies for all.
+constexpr size_t kLogitBytesMax = size_t{256} << 20;
+
+// Tokens of one arm's conversation when every reply of its own takes all it may.
+int64_t n_tokens_of(const StudyContext& context, const Conversation& conversation,
+                    StudyArmKind kind) {
+  const Study& study = *context.study;
+  int64_t n = 0;
+  bool is_first = true;
+  for (const Exchange& exchange : exchanges_for(conversation, kind)) {
+    const auto place = is_first ? model::TurnPlace::kFirst : model::TurnPlace::kLater;
+    is_first = false;
+    const auto pieces = model::render_user_turn(context.format, place, exchange.input);
+    n += static_cast<int64_t>(model::encode_pieces(*context.tokenizer, pieces).ids.size());
+    const bool is_recorded = exchange.recorded_reply && study.history != History::kOwn;
+    n += kClosingTokens;
+    if (!is_recorded) {
+      n += study.max_new;
+      continue;
+    }
+    const auto reply = model::render_reply(context.format, *exchange.recorded_reply);
+    n += static_cast<int64_t>(model::encode_pieces(*context.tokenizer, reply).ids.size());
+  }
+  return n;
+}
+
+class Runner {
+ public:
+  Runner(const StudyContext& context, record::StudyStore& store, const RunOptions& options,
+         const RunListener& listener)
+      : context_(context), store_(store), options_(options), listener_(listener) {}
+
+  void add(const Conversation& conversation, KeepMap keep_map) {
+    waiting_.push_back({&conversation, keep_map});
+  }
+  Progress& progress() { return progress_; }
+
+  void run() {
+    while (true) {
+      if (options_.stop != nullptr && options_.stop->load()) {
+        throw Error::make(ErrorKind::kInterrupted,
+                          "stopped: {} of {} conversations are stored; the same command goes on",
+                          progress_.n_families_done, progress_.n_families);
+      }
+      std::vector<Lane*> lanes = collect_lanes();
+      if (lanes.empty()) return;
+      step(lanes);
+    }
+  }
+
+ private:
+  struct Waiting {
+    const Conversation* conversation;
+    KeepMap keep_map;
+  };
+
+  // Lanes of all families in flight; families that are done are stored and make room.
+  std::vector<Lane*> collect_lanes() {
+    std::vector<Lane*> lanes;
+    for (size_t i = 0; i < flying_.size();) {
+      const std::vector<Lane*> mine = flying_[i]->active_lanes();
+      if (mine.empty()) {
+        commit(*flying_[i]);
+        flying_.erase(flying_.begin() + static_cast<ptrdiff_t>(i));
+        continue;
+      }
+      lanes.insert(lanes.end(), mine.begin(), mine.end());
+      ++i;
+    }
+    while (n_begun_ < waiting_.size() && has_room(lanes.size())) {
+      const Waiting& next = waiting_[n_begun_++];
+      flying_.push_back(std::make_unique<Family>(context_, *next.conversation, next.keep_map));
+      const std::vector<Lane*> mine = flying_.back()->active_lanes();
+      lanes.insert(lanes.end(), mine.begin(), mine.end());
+    }
+    return lanes;
+  }
+
+  // A family counts with all its units, also while only its baseline runs.
+  bool has_room(size_t n_lanes) const {
+    if (flying_.empty()) return true;
+    size_t n_units = 0;
+    for (const auto& family : flying_) n_units += family->n_units();
+    if (std::max(n_lanes, n_units) >= static_cast<size_t>(options_.n_lanes_max)) return false;
+    const uint64_t in_use = context_.engine->memory().cells_live;
+    return options_.n_bytes_max == 0 ||
+           in_use + bytes_family_ * (flying_.size() + 1) <= options_.n_bytes_max;
+  }
+
+  void step(std::vector<Lane*>& lanes) {
+    const auto n_vocab = static_cast<size_t>(context_.engine->config().n_vocab);
+    size_t n_logit_bytes = 0;
+    std::vector<engine::StepItem> items;
+    size_t n_lanes = 0;
+    for (Lane* lane : lanes) {
+      const engine::StepItem item = lane->next_item(*context_.engine);
+      const size_t n_rows = item.logits == engine::LogitRows::kAll ? item.ids.size() : 1;
+      items.push_back(item);
+      ++n_lanes;
+      n_logit_bytes += n_rows * n_vocab * sizeof(float);
+      progress_.n_tokens += static_cast<int64_t>(item.ids.size());
+      if (n_logit_bytes >= kLogitBytesMax) break;
+    }
+    const engine::StepLogits logits = context_.engine->step(items);
+    for (size_t i = 0; i < n_lanes; ++i) lanes[i]->accept(*context_.engine, logits, i);
+    tell_time();
+    if (listener_.on_step) listener_.on_step(progress_);
+  }
+
+  void commit(Family& family) {
+    const std::vector<record::UnitRecord> units = family.take_units();
+    store_.commit_family(family.conversation().id, units, family.take_events());
+    ++progress_.n_families_done;
+    progress_.n_units_done += units.size();
+    progress_.n_tokens_shared += family.n_tokens_shared();
+    tell_time();
+    if (listener_.on_family) listener_.on_family(progress_, units);
+  }
+
+  void tell_time() {
+    progress_.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+  }
+
+  const StudyContext& context_;
+  record::StudyStore& store_;
+  const RunOptions& options_;
+  const RunListener& listener_;
+  std::vector<Waiting> waiting_;
+  size_t n_begun_ = 0;
+  std::vector<std::unique_ptr<Family>> flying_;
+  Progress progress_;
+  const Clock::time_point started_ = Clock::now();
+
+ public:
+  uint64_t bytes_family_ = 0;
+};
+
+std::string scope_text(const policy::Treatment& treatment) {
+  const policy::ParamMap settings = policy::settings_of(treatment);
+  if (treatment.policy == "full") return "nothing is evicted";
+  return fmt::format("cells: {}, layers: {}", settings.at("scope"), settings.at("layers"));
+}
+
+}  // namespace
+
+StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation>& conversations) {
+  StudyPlan plan;
+  const Study& study = *context.study;
+  const policy::CacheShape shape = context.engine->cache_shape();
+  const uint64_t bytes_token = static_cast<uint64_t>(shape.n_layers) *
+                               static_cast<uint64_t>(shape.n_kv_heads) * shape.cell_bytes;
+  const auto n_vocab = static_cast<uint64_t>(context.engine->config().n_vocab);
+  for (const Conversation& conversation : conversations) {
+    ++plan.n_families;
+    int64_t n_family = 0;
+    for (const StudyArm& arm : study.arms) {
+      const size_t n_seeds = seeds_of(study, arm).size();
+      const int64_t n = n_tokens_of(context, conversation, arm.kind);
+      plan.n_tokens_longest = std::max(plan.n_tokens_longest, n);
+      n_family += n * static_cast<int64_t>(n_seeds);
+      plan.n_units += n_seeds;
+    }
+    plan.n_tokens += n_family;
+    const uint64_t logits = static_cast<uint64_t>(study.max_new) * n_vocab * sizeof(float);
+    plan.n_bytes_family =
+        std::max(plan.n_bytes_family, static_cast<uint64_t>(n_family) * bytes_token + logits);
+    if (n_family > 0 && plan.n_tokens_longest > context.engine->config().n_ctx_train) {
+      throw Error::make(
+          ErrorKind::kUsage, "conversation '{}' can take {} tokens; the model was trained for {}",
+          conversation.id, plan.n_tokens_longest, context.engine->config().n_ctx_train);
+    }
+  }
+  plan.n_tokens_unshared = plan.n_tokens;
+  return plan;
+}
+
+record::StudyInfo info_of(const Study& study, const engine::Engine& engine,
+                          const ConversationSet& data, const std::string& model_sha256) {
+  record::StudyInfo out;
+  out.name = study.name;
+  out.title = study.title;
+  out.question = study.question;
+  const model::ModelConfig& config = engine.config();
+  out.model = config.name;
+  out.model_sha256 = model_sha256;
+  out.architecture = config.architecture;
+  out.n_layers = config.n_layers;
+  out.n_kv_heads = config.n_kv_heads;
+  out.head_dim = config.head_dim;
+  out.window = config.window;
+  out.numerics = engine::numerics_name(engine.options().numerics);
+  out.fingerprint = fingerprint_of(engine);
+  out.data_name = data.name;
+  out.data_version = data.version;
+  out.data_sha256 = data.sha256;
+  out.history = to_text(study.history);
+  out.primary_endpoint = study.primary_endpoint;
+  out.alpha = study.alpha;
+  out.confirmatory_correction = study.confirmatory_correction;
+  out.exploratory_correction = study.exploratory_correction;
+  out.test = study.test;
+  out.statistics_seed = study.statistics_seed;
+  out.seeds = study.seeds;
+  out.rule_weight = study.rule_weight;
+  out.judge_weight = study.judge_weight;
+  out.contrasts = study.contrasts;
+  for (const StudyArm& arm : study.arms) {
+    const policy::Treatment treatment = treatment_of(arm, {1});
+    policy::ParamMap settings = policy::settings_of(treatment);
+    if (!arm.share.empty()) {
+      settings.erase("schedule");
+      settings["share"] = arm.share;
+    }
+    out.arms.push_back({arm.name, to_text(arm.kind), treatment.policy, settings,
+                        policy::to_text(treatment.positions), scope_text(treatment)});
+  }
+  const auto n_maps = static_cast<size_t>(std::max<int64_t>(study.measures.n_cache_maps, 0));
+  for (size_t i = 0; i < std::min(n_maps, data.conversations.size()); ++i) {
+    out.map_conversations.push_back(data.conversations[i].id);
+  }
+  return out;
+}
+
+Progress run_study(const StudyContext& context, const std::vector<Conversation>& conversations,
+                   record::StudyStore& store, const RunOptions& options,
+                   const RunListener& listener) {
+  const StudyPlan plan = plan_study(context, conversations);
+  Runner runner(context, store, options, listener);
+  runner.bytes_family_ = plan.n_bytes_family;
+  const std::set<std::string> finished = store.finished_conversations();
+  const auto n_maps =
+      static_cast<size_t>(std::max<int64_t>(context.study->measures.n_cache_maps, 0));
+  const size_t n_units_each = plan.n_units / std::max<size_t>(plan.n_families, 1);
+  Progress& progress = runner.progress();
+  for (size_t i = 0; i < conversations.size(); ++i) {
+    if (i % options.n_shards != options.shard) continue;
+    ++progress.n_families;
+    progress.n_units += n_units_each;
+    if (finished.contains(conversations[i].id)) {
+      ++progress.n_families_done;
+      progress.n_units_done += n_units_each;
+      continue;
+    }
+    runner.add(conversations[i], i < n_maps ? KeepMap::kYes : KeepMap::kNo);
+  }
+  runner.run();
+  return progress;
+}
+
+}  // namespace ebb::experiment

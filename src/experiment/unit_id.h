@@ -1,0 +1,28 @@
+// Content-hashed names of units: everything that can change a result is in the hash, so a finished
+// unit is recognised on resume, and one that was made otherwise never is.
+#pragma once
+
+#include <string>
+
+#include "engine/engine.h"
+#include "experiment/conversation.h"
+#include "experiment/study.h"
+#include "model/chat_template.h"
+
+namespace ebb::experiment {
+
+// Changed when the same inputs would give other results or the record other meaning.
+inline constexpr int kResultVersion = 1;
+
+// What all units of a run share: model bytes, turn format, numerics, kernels and cells, history,
+// sampling, reply length, measures.
+std::string study_key(const Study& study, const engine::Engine& engine,
+                      const model::ChatTemplate& format, const std::string& model_sha256);
+// CPU features and kernels: "strict" promises equal bits within one.
+std::string fingerprint_of(const engine::Engine& engine);
+
+// 32 hexadecimal digits.
+std::string unit_id(const std::string& key, const Conversation& conversation, const Study& study,
+                    const StudyArm& arm, uint64_t seed);
+
+}  // namespace ebb::experiment
