@@ -59,8 +59,8 @@ int spawn(std::span<const std::string> argv, int output, pid_t& process) {
   posix_spawnattr_init(&attributes);
   // A group of its own, so that what it started in turn can be ended with it.
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-  const int code = ::posix_spawnp(&process, arguments.front(), &files, &attributes,
-                                  arguments.data(), environ);
+  const int code =
+      ::posix_spawnp(&process, arguments.front(), &files, &attributes, arguments.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   return code;

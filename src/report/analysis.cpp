@@ -31,10 +31,11 @@ std::vector<std::string> warnings_of(const StudyData& data, const Analysis& anal
   const size_t n_planned = data.study.arms.size() * data.conversations.size() *
                            std::max<size_t>(1, data.study.seeds.size());
   if (data.units.size() < n_planned) {
-    out.push_back(fmt::format(
-        "{} of at most {} units are there: arms without chance need one seed only, the rest has not "
-        "run or failed",
-        data.units.size(), n_planned));
+    out.push_back(
+        fmt::format("{} of at most {} units are there: arms without chance need one seed only, the "
+                    "rest has not "
+                    "run or failed",
+                    data.units.size(), n_planned));
   }
   if (data.scores.n_pending > 0) {
     out.push_back(fmt::format("{} answers of the judge are missing", data.scores.n_pending));
@@ -48,9 +49,9 @@ std::vector<std::string> warnings_of(const StudyData& data, const Analysis& anal
     }
   }
   if (analysis.overall.state == Assessability::State::kNotAssessable) {
-    out.push_back(fmt::format(
-        "not assessable on '{}': {}. Losses by eviction cannot show here either",
-        data.study.primary_endpoint, analysis.overall.reason));
+    out.push_back(
+        fmt::format("not assessable on '{}': {}. Losses by eviction cannot show here either",
+                    data.study.primary_endpoint, analysis.overall.reason));
   }
   return out;
 }
@@ -74,8 +75,7 @@ Analysis analyse(const StudyData& data, const AnalyseOptions& options) {
   out.effects = baseline_effects(data.study, primary->second, out.primary.rows, compare);
   for (const auto& [endpoint, rows] : scores) {
     if (endpoint == primary->first) continue;
-    out.others.push_back(
-        {endpoint, planned_rows(data.study, rows, Plan::kExploratory, compare)});
+    out.others.push_back({endpoint, planned_rows(data.study, rows, Plan::kExploratory, compare)});
   }
   out.overall = assess(data.study, primary->second, compare);
   out.classes = class_results(data, compare);

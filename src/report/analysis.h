@@ -19,8 +19,8 @@ namespace ebb::report {
 struct ArmFacts {
   record::ArmInfo info = {};
   size_t n_units = 0;
-  std::optional<double> cells_kept = {};  // after the last turn, of a layer and KV head
-  std::optional<double> bytes_kept = {};  // keys and values after the last turn
+  std::optional<double> cells_kept = {};        // after the last turn, of a layer and KV head
+  std::optional<double> bytes_kept = {};        // keys and values after the last turn
   std::optional<double> kept_of_baseline = {};  // cells kept / the baseline's, same conversations
   size_t n_replies = 0;                         // generated, not recorded
   std::optional<double> cap_hit_rate = {};      // share of them cut by the length limit

@@ -34,14 +34,15 @@ void add_unit(Sums& sums, const record::UnitRecord& unit) {
   sums.bytes.add(unit.conversation, static_cast<double>(unit.turns.back().bytes_cells));
 }
 
-// Only over conversations that both have, so that a long conversation missing in one does not count.
+// Only over conversations that both have, so that a long conversation missing in one does not
+// count.
 std::optional<double> share_of(const ConversationMeans& arm, const ConversationMeans& baseline) {
   double kept = 0;
   double all = 0;
   for (const auto& [conversation, values] : arm.all()) {
     const auto base = baseline.of(conversation);
     if (!base) continue;
-    kept += stats::summarize(values).mean;
+    kept += ordered_mean(values);
     all += *base;
   }
   if (all <= 0) return std::nullopt;

@@ -103,7 +103,7 @@ std::vector<ScoreRow> class_scores(const std::vector<const record::ItemScore*>& 
   }
   std::vector<ScoreRow> out;
   for (auto& [unit, entry] : units) {
-    entry.first.score = stats::summarize(entry.second).mean;
+    entry.first.score = ordered_mean(entry.second);
     out.push_back(entry.first);
   }
   return out;
@@ -128,8 +128,8 @@ stats::CompareOptions compare_options(const record::StudyInfo& study,
           .alpha = study.alpha,
           .confirmatory_correction =
               parse_correction(study.confirmatory_correction, stats::Correction::kHolm),
-          .exploratory_correction = parse_correction(study.exploratory_correction,
-                                                     stats::Correction::kBenjaminiHochberg),
+          .exploratory_correction =
+              parse_correction(study.exploratory_correction, stats::Correction::kBenjaminiHochberg),
           .n_permutations = options.n_permutations,
           .n_bootstraps = options.n_bootstraps,
           .seed = study.statistics_seed};

@@ -101,7 +101,7 @@ class Outcomes {
     if (conversation == baseline_.end()) return std::nullopt;
     const auto found = conversation->second.find({item.turn_id, item.instruction_id});
     if (found == conversation->second.end()) return std::nullopt;
-    return stats::summarize(found->second).mean;
+    return ordered_mean(found->second);
   }
 
   std::map<std::string, std::vector<const record::ItemScore*>> items_;
@@ -117,8 +117,8 @@ void fit(DoseCurve& curve, const record::StudyInfo& study, const AnalyseOptions&
   for (const DosePoint& point : curve.points) {
     x.push_back(point.kept_share);
     y.push_back(point.value);
-    clusters.push_back(ids.emplace(point.conversation, static_cast<uint32_t>(ids.size()))
-                           .first->second);
+    clusters.push_back(
+        ids.emplace(point.conversation, static_cast<uint32_t>(ids.size())).first->second);
   }
   const std::set<double> different(x.begin(), x.end());
   if (different.size() < 2) {
@@ -128,13 +128,13 @@ void fit(DoseCurve& curve, const record::StudyInfo& study, const AnalyseOptions&
   }
   const size_t n_bins =
       std::clamp<size_t>(std::min(x.size() / kPointsPerBin, different.size()), 1, kBinsMax);
-  curve.response = stats::dose_response(
-      x, y, clusters,
-      {.n_bins = n_bins,
-       .confidence = 1 - study.alpha,
-       .n_draws = options.n_dose_draws,
-       .seed = study.statistics_seed,
-       .stream = conversation_key("dose-response of " + curve.outcome)});
+  curve.response =
+      stats::dose_response(x, y, clusters,
+                           {.n_bins = n_bins,
+                            .confidence = 1 - study.alpha,
+                            .n_draws = options.n_dose_draws,
+                            .seed = study.statistics_seed,
+                            .stream = conversation_key("dose-response of " + curve.outcome)});
 }
 
 DoseCurve make_curve(const StudyData& data, const AnalyseOptions& options,
@@ -149,8 +149,8 @@ DoseCurve make_curve(const StudyData& data, const AnalyseOptions& options,
     if (arm == arms.end() || arm->second->kind == "no_instruction") continue;
     const UnitMean mean = outcome_of(unit);
     if (mean.values.empty()) continue;
-    const double kept = stats::summarize(mean.kept).mean;
-    const double value = stats::summarize(mean.values).mean;
+    const double kept = ordered_mean(mean.kept);
+    const double value = ordered_mean(mean.values);
     if (arm->second->kind == "treatment" && arm->second->policy == "random") {
       curve.points.push_back({unit.unit_id, unit.conversation, unit.arm, kept, value});
     } else {
@@ -165,8 +165,7 @@ DoseCurve make_curve(const StudyData& data, const AnalyseOptions& options,
   for (const record::ArmInfo& arm : data.study.arms) {
     const auto found = others.find(arm.name);
     if (found == others.end()) continue;
-    curve.arms.push_back(
-        {arm.name, *found->second.first.mean(), *found->second.second.mean()});
+    curve.arms.push_back({arm.name, *found->second.first.mean(), *found->second.second.mean()});
   }
   fit(curve, data.study, options);
   return curve;
@@ -181,11 +180,9 @@ std::vector<DoseCurve> dose_curves(const StudyData& data, const AnalyseOptions& 
                            [](const auto& unit) { return Outcomes::recall(unit); }));
   out.push_back(make_curve(data, options, "rules", "share of rules obeyed",
                            [&](const auto& unit) { return outcomes.rules(unit); }));
-  out.push_back(make_curve(data, options, "correct_to_wrong",
-                           "right in the baseline, now wrong",
+  out.push_back(make_curve(data, options, "correct_to_wrong", "right in the baseline, now wrong",
                            [&](const auto& unit) { return outcomes.correct_to_wrong(unit); }));
-  out.push_back(make_curve(data, options, "wrong_to_correct",
-                           "wrong in the baseline, now right",
+  out.push_back(make_curve(data, options, "wrong_to_correct", "wrong in the baseline, now right",
                            [&](const auto& unit) { return outcomes.wrong_to_correct(unit); }));
   return out;
 }
@@ -211,7 +208,7 @@ std::vector<LossPoint> loss_points(const StudyData& data, const stats::CompareOp
     for (const record::UnitTurn& turn : unit.turns) {
       if (!turn.fidelity || !turn.turns_since_loss) continue;
       means[{order.place(unit.arm), unit.arm, *turn.turns_since_loss}].add(unit.conversation,
-                                                                          turn.fidelity->kl_mean);
+                                                                           turn.fidelity->kl_mean);
     }
   }
   std::vector<LossPoint> out;

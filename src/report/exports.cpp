@@ -147,13 +147,34 @@ std::string items_csv(const StudyData& data) {
 
 std::string turns_csv(const StudyData& data) {
   const ArmOrder order(data.study);
-  Csv csv({"unit",           "conversation",  "arm",           "seed",
-           "turn",           "prompt_tokens", "reply_tokens",  "is_recorded",
-           "stop",           "repeated_share", "cells_before", "cells_after",
-           "sliding_before", "sliding_after", "n_cells_after", "n_cells_peak",
-           "n_cells_mean",   "bytes_cells",   "bytes_alone",   "n_removed",
-           "n_left_window",  "fidelity_tokens", "kl_mean",     "kl_max",
-           "top1_agreement", "delta_loglik",  "first_divergence", "turns_since_loss",
+  Csv csv({"unit",
+           "conversation",
+           "arm",
+           "seed",
+           "turn",
+           "prompt_tokens",
+           "reply_tokens",
+           "is_recorded",
+           "stop",
+           "repeated_share",
+           "cells_before",
+           "cells_after",
+           "sliding_before",
+           "sliding_after",
+           "n_cells_after",
+           "n_cells_peak",
+           "n_cells_mean",
+           "bytes_cells",
+           "bytes_alone",
+           "n_removed",
+           "n_left_window",
+           "fidelity_tokens",
+           "kl_mean",
+           "kl_max",
+           "top1_agreement",
+           "delta_loglik",
+           "first_divergence",
+           "turns_since_loss",
            "reply"});
   const auto key = [&](const record::UnitRecord& u) {
     return std::make_tuple(order.place(u.arm), u.arm, u.conversation, u.seed);
@@ -165,19 +186,47 @@ std::string turns_csv(const StudyData& data) {
 }
 
 std::string stats_csv(const Analysis& analysis) {
-  Csv csv({"endpoint", "class", "assessable", "arm", "contrast", "n_conversations", "n_seeds",
-           "n_unpaired", "mean", "sd", "ci_low", "ci_high", "ci_method", "diff", "diff_sd",
-           "diff_ci_low", "diff_ci_high", "diff_ci_method", "effect_size", "effect_ci_low",
-           "effect_ci_high", "test", "family", "p", "p_corrected", "correction", "is_identical",
-           "c2w", "w2c", "margin", "equivalence_p", "is_equivalent", "note"});
+  Csv csv({"endpoint",
+           "class",
+           "assessable",
+           "arm",
+           "contrast",
+           "n_conversations",
+           "n_seeds",
+           "n_unpaired",
+           "mean",
+           "sd",
+           "ci_low",
+           "ci_high",
+           "ci_method",
+           "diff",
+           "diff_sd",
+           "diff_ci_low",
+           "diff_ci_high",
+           "diff_ci_method",
+           "effect_size",
+           "effect_ci_low",
+           "effect_ci_high",
+           "test",
+           "family",
+           "p",
+           "p_corrected",
+           "correction",
+           "is_identical",
+           "c2w",
+           "w2c",
+           "margin",
+           "equivalence_p",
+           "is_equivalent",
+           "note"});
   add_rows(csv, analysis.primary.endpoint, "", std::string(state_text(analysis.overall)),
            analysis.primary.rows);
   for (const EndpointResult& other : analysis.others) {
     add_rows(csv, other.endpoint, "", "", other.rows);
   }
   for (const ClassResult& each : analysis.classes) {
-    add_rows(csv, analysis.primary.endpoint, each.name,
-             std::string(state_text(each.assessability)), each.rows);
+    add_rows(csv, analysis.primary.endpoint, each.name, std::string(state_text(each.assessability)),
+             each.rows);
   }
   return csv.text();
 }

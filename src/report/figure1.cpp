@@ -295,11 +295,12 @@ std::string dose_panel(const Analysis& analysis) {
   std::string out = "  set title 'c  Dose and response' offset 0,-0.4\n";
   const DoseCurve* dose = shown_dose(analysis);
   if (dose == nullptr) {
-    return out + empty_panel(analysis.doses.empty() ? "no outcome"
-                                                    : analysis.doses.front().empty_reason);
+    return out +
+           empty_panel(analysis.doses.empty() ? "no outcome" : analysis.doses.front().empty_reason);
   }
   // The curve has the colour of its arm in panel a.
-  const std::string colour = style_of(analysis, place_of(analysis, dose->points.front().arm)).colour;
+  const std::string colour =
+      style_of(analysis, place_of(analysis, dose->points.front().arm)).colour;
   std::vector<std::string> parts;
   for (const std::string& arm : arms_of(*dose)) {
     parts.push_back(source("dose_point", place_of(analysis, arm), {3, 6}) +
@@ -380,8 +381,7 @@ std::string draw_figure1(const fs::path& folder) {
   for (const char c : folder.string()) place += c == '\'' ? "''" : std::string(1, c);
   const std::array<std::string, 4> argv{"gnuplot", "-e", place + "'; suffix = '.part'",
                                         "figure1.gp"};
-  const platform::ProgramResult result =
-      platform::run_program(argv, std::chrono::seconds(60));
+  const platform::ProgramResult result = platform::run_program(argv, std::chrono::seconds(60));
   if (!result.is_found) return "gnuplot is not installed: figure1.svg, .png and .pdf are missing";
   std::string problem;
   if (result.is_timed_out) problem = "gnuplot took longer than a minute and was stopped";
@@ -395,8 +395,8 @@ std::string draw_figure1(const fs::path& folder) {
       continue;
     }
     if (problem.empty()) {
-      problem = fmt::format("gnuplot made no figure1.{} (exit code {}): {}", kind,
-                            result.exit_code, result.output);
+      problem = fmt::format("gnuplot made no figure1.{} (exit code {}): {}", kind, result.exit_code,
+                            result.output);
     }
     fs::remove(part, failure);
   }

@@ -1,6 +1,7 @@
 // Means in which seeds are repeats: averaged within a conversation first, then over conversations.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -9,6 +10,12 @@
 #include "stats/descriptive.h"
 
 namespace ebb::report {
+
+// The same values in another order give the same bits: units finish in any order.
+inline double ordered_mean(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return stats::summarize(values).mean;
+}
 
 class ConversationMeans {
  public:
@@ -19,14 +26,14 @@ class ConversationMeans {
   std::vector<double> values() const {
     std::vector<double> out;
     for (const auto& [conversation, values] : values_) {
-      out.push_back(stats::summarize(values).mean);
+      out.push_back(ordered_mean(values));
     }
     return out;
   }
   std::optional<double> of(const std::string& conversation) const {
     const auto found = values_.find(conversation);
     if (found == values_.end()) return std::nullopt;
-    return stats::summarize(found->second).mean;
+    return ordered_mean(found->second);
   }
   std::optional<double> mean() const {
     if (values_.empty()) return std::nullopt;

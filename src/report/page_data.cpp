@@ -34,8 +34,7 @@ json map_json(const record::CacheMap& map) {
           {"pairs", map.n_pairs}};
 }
 
-json unit_json(const record::UnitRecord& unit,
-               const std::vector<const record::ItemScore*>& items) {
+json unit_json(const record::UnitRecord& unit, const std::vector<const record::ItemScore*>& items) {
   json turns = json::array();
   for (const record::UnitTurn& turn : unit.turns) {
     json verdicts = json::array();

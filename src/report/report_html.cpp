@@ -51,16 +51,16 @@ std::string design_section(const Analysis& analysis) {
       {"model", fmt::format("{} ({}, {} layers x {} KV heads x {})", study.model,
                             study.architecture, study.n_layers, study.n_kv_heads, study.head_dim)},
       {"model file, SHA-256", study.model_sha256},
-      {"conversations", fmt::format("{} of {} {}", analysis.n_conversations, study.data_name,
-                                    study.data_version)},
+      {"conversations",
+       fmt::format("{} of {} {}", analysis.n_conversations, study.data_name, study.data_version)},
       {"seeds", std::to_string(study.seeds.size())},
       {"units", std::to_string(analysis.n_units)},
       {"history", study.history},
       {"numerics", study.numerics + ", " + study.fingerprint},
       {"primary endpoint", study.primary_endpoint},
-      {"test", fmt::format("{}, alpha {:g}, confirmatory: {}, exploratory: {}", study.test,
-                           study.alpha, study.confirmatory_correction,
-                           study.exploratory_correction)}};
+      {"test",
+       fmt::format("{}, alpha {:g}, confirmatory: {}, exploratory: {}", study.test, study.alpha,
+                   study.confirmatory_correction, study.exploratory_correction)}};
   TextTable arms{.title = "Arms",
                  .header = {"arm", "kind", "policy", "positions", "scope", "settings"},
                  .n_left = 6};
@@ -77,8 +77,7 @@ std::string design_section(const Analysis& analysis) {
   for (const record::ContrastInfo& each : study.contrasts) {
     contrasts.rows.push_back({each.name, each.first, each.second, each.family});
   }
-  return section("design", "Design",
-                 table_html(facts) + table_html(arms) + table_html(contrasts));
+  return section("design", "Design", table_html(facts) + table_html(arms) + table_html(contrasts));
 }
 
 std::string detection_section(const Analysis& analysis) {
@@ -121,8 +120,11 @@ std::string_view state_text(Assessability::State state) {
 
 std::vector<std::string> assess_cells(const std::string& name, const std::string& n_items,
                                       const Assessability& each) {
-  return {name, std::string(state_text(each.state)), each.reason,
-          each.diff ? estimate_text(*each.diff) : "-", std::to_string(each.n_conversations),
+  return {name,
+          std::string(state_text(each.state)),
+          each.reason,
+          each.diff ? estimate_text(*each.diff) : "-",
+          std::to_string(each.n_conversations),
           n_items};
 }
 
@@ -130,15 +132,15 @@ std::string class_section(const Analysis& analysis) {
   TextTable table{.title = "Baseline minus no instruction",
                   .header = {"class", "verdict", "why", "difference", "n", "items"},
                   .n_left = 3};
-  table.rows.push_back(assess_cells("all (" + analysis.primary.endpoint + ")", "-",
-                                    analysis.overall));
+  table.rows.push_back(
+      assess_cells("all (" + analysis.primary.endpoint + ")", "-", analysis.overall));
   std::string results;
   for (const ClassResult& each : analysis.classes) {
-    table.rows.push_back(assess_cells(each.name, std::to_string(each.n_items),
-                                      each.assessability));
+    table.rows.push_back(assess_cells(each.name, std::to_string(each.n_items), each.assessability));
     if (each.assessability.state == Assessability::State::kNotAssessable) continue;
-    TextTable contrasts{.title = each.name,
-                        .header = {"contrast (exploratory)", "difference", "p", "p corrected", "n"}};
+    TextTable contrasts{
+        .title = each.name,
+        .header = {"contrast (exploratory)", "difference", "p", "p corrected", "n"}};
     for (const stats::ArmRow& row : each.rows) {
       if (row.contrast.empty()) continue;
       const auto p = [&](const std::optional<double>& value) {
@@ -165,9 +167,8 @@ std::string other_section(const Analysis& analysis) {
       const auto p = [&](const std::optional<double>& value) {
         return row.is_identical ? "identical" : (value ? p_text(*value) : "-");
       };
-      table.rows.push_back({other.endpoint, row.contrast,
-                            row.diff ? estimate_text(*row.diff) : "-", p(row.p),
-                            p(row.p_corrected), std::to_string(row.n_conversations)});
+      table.rows.push_back({other.endpoint, row.contrast, row.diff ? estimate_text(*row.diff) : "-",
+                            p(row.p), p(row.p_corrected), std::to_string(row.n_conversations)});
     }
   }
   if (table.rows.empty()) return "";
@@ -187,12 +188,12 @@ std::string dose_section(const Analysis& analysis) {
       continue;
     }
     const stats::WithinSlope& slope = curve.response->slope;
-    slopes.rows.push_back(
-        {curve.outcome, score_text(*slope.slope),
-         slope.interval ? fmt::format("[{}, {}]", score_text(slope.interval->low),
-                                      score_text(slope.interval->high))
-                        : "-",
-         slope.p ? p_text(*slope.p) : "-", n_points, std::to_string(slope.n_clusters)});
+    slopes.rows.push_back({curve.outcome, score_text(*slope.slope),
+                           slope.interval ? fmt::format("[{}, {}]", score_text(slope.interval->low),
+                                                        score_text(slope.interval->high))
+                                          : "-",
+                           slope.p ? p_text(*slope.p) : "-", n_points,
+                           std::to_string(slope.n_clusters)});
   }
   std::string body = table_html(slopes);
   if (!analysis.losses.empty()) {
@@ -217,8 +218,8 @@ std::string units_section(const StudyData& data) {
   });
   TextTable table{.title = "", .header = {"unit", "arm", "conversation", "seed"}, .n_left = 3};
   for (const auto* unit : units) {
-    table.rows.push_back({unit->unit_id, unit->arm, unit->conversation,
-                          std::to_string(unit->seed)});
+    table.rows.push_back(
+        {unit->unit_id, unit->arm, unit->conversation, std::to_string(unit->seed)});
   }
   return section("units", "Units",
                  paragraph("Every number above is a mean over units of scores.csv.") +
@@ -235,7 +236,8 @@ std::string figure_section(const FigureText& figure) {
     body = "<div class=\"figure\">" + figure.svg.substr(begin) + "</div>\n";
   }
   body += paragraph(
-      "a: difference to the baseline with its interval; right of the line is worse, the dashed line "
+      "a: difference to the baseline with its interval; right of the line is worse, the dashed "
+      "line "
       "is the arm without instructions. b: the same symbols; arms of one policy are joined. c: "
       "random arms, one grey ring a unit, the curve within conversations with its interval; other "
       "arms are placed beside it, not compared.",
@@ -271,14 +273,13 @@ std::string html_text(std::string_view text) {
   return out;
 }
 
-std::string report_html(const StudyData& data, const Analysis& analysis,
-                        const FigureText& figure) {
+std::string report_html(const StudyData& data, const Analysis& analysis, const FigureText& figure) {
   const record::StudyInfo& study = analysis.study;
   const PrintedTables tables = printed_tables(analysis);
   std::string notes;
   for (const std::string& warning : analysis.warnings) {
-    notes += fmt::format("<p class=\"warning\"><strong>Warning:</strong> {}</p>\n",
-                         html_text(warning));
+    notes +=
+        fmt::format("<p class=\"warning\"><strong>Warning:</strong> {}</p>\n", html_text(warning));
   }
   std::string table = table_html(tables.arms);
   if (!tables.contrasts.rows.empty()) table += table_html(tables.contrasts);

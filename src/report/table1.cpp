@@ -41,15 +41,14 @@ TextTable arms_table(const Analysis& analysis) {
     if (!row.contrast.empty()) continue;
     const auto found = by_name.find(row.arm);
     const ArmFacts facts = found == by_name.end() ? ArmFacts{} : *found->second;
-    out.rows.push_back({row.arm + (facts.never_removed ? " (!)" : ""), estimate_text(row.score),
-                        std::to_string(row.n_conversations), std::to_string(row.n_seeds),
-                        row.n_conversations > 1 ? score_text(row.score.sd) : std::string(kNone),
-                        or_none(facts.cells_kept, count_text),
-                        or_none(facts.kept_of_baseline, percent_text),
-                        or_none(facts.bytes_kept, bytes_text),
-                        or_none(facts.cap_hit_rate, percent_text),
-                        or_none(facts.loop_rate, percent_text),
-                        or_none(facts.reply_tokens, count_text), facts.info.positions});
+    out.rows.push_back(
+        {row.arm + (facts.never_removed ? " (!)" : ""), estimate_text(row.score),
+         std::to_string(row.n_conversations), std::to_string(row.n_seeds),
+         row.n_conversations > 1 ? score_text(row.score.sd) : std::string(kNone),
+         or_none(facts.cells_kept, count_text), or_none(facts.kept_of_baseline, percent_text),
+         or_none(facts.bytes_kept, bytes_text), or_none(facts.cap_hit_rate, percent_text),
+         or_none(facts.loop_rate, percent_text), or_none(facts.reply_tokens, count_text),
+         facts.info.positions});
   }
   return out;
 }
@@ -103,10 +102,11 @@ std::vector<std::string> notes_of(const Analysis& analysis) {
   }
   for (const ArmRow& row : analysis.primary.rows) {
     if (row.contrast.empty() || !row.diff) continue;
-    out.push_back(fmt::format("Test: {}; corrected by {} in the confirmatory family, {} elsewhere. "
-                              "Intervals: {}.",
-                              row.test, analysis.study.confirmatory_correction,
-                              analysis.study.exploratory_correction, row.diff->interval_method));
+    out.push_back(
+        fmt::format("Test: {}; corrected by {} in the confirmatory family, {} elsewhere. "
+                    "Intervals: {}.",
+                    row.test, analysis.study.confirmatory_correction,
+                    analysis.study.exploratory_correction, row.diff->interval_method));
     break;
   }
   out.push_back("Exploratory contrasts generate hypotheses; only confirmatory ones test them.");
@@ -127,19 +127,28 @@ std::string replaced(const std::string& text, const std::map<char, std::string>&
 }
 
 std::string tex_text(const std::string& text) {
-  static const std::map<char, std::string> kSpecial{
-      {'&', "\\&"},  {'%', "\\%"},  {'$', "\\$"},  {'#', "\\#"},
-      {'_', "\\_"},  {'{', "\\{"},  {'}', "\\}"},  {'~', "\\textasciitilde{}"},
-      {'<', "\\textless{}"}, {'>', "\\textgreater{}"},
-      {'^', "\\textasciicircum{}"}, {'\\', "\\textbackslash{}"}, {'\n', " "}, {'\r', " "}};
+  static const std::map<char, std::string> kSpecial{{'&', "\\&"},
+                                                    {'%', "\\%"},
+                                                    {'$', "\\$"},
+                                                    {'#', "\\#"},
+                                                    {'_', "\\_"},
+                                                    {'{', "\\{"},
+                                                    {'}', "\\}"},
+                                                    {'~', "\\textasciitilde{}"},
+                                                    {'<', "\\textless{}"},
+                                                    {'>', "\\textgreater{}"},
+                                                    {'^', "\\textasciicircum{}"},
+                                                    {'\\', "\\textbackslash{}"},
+                                                    {'\n', " "},
+                                                    {'\r', " "}};
   return replaced(text, kSpecial);
 }
 
 // A cell may hold what Markdown or HTML in it would read as markup.
 std::string md_text(const std::string& text) {
   static const std::map<char, std::string> kSpecial{
-      {'|', "\\|"}, {'*', "\\*"}, {'_', "\\_"}, {'`', "\\`"},  {'\\', "\\\\"},
-      {'<', "&lt;"}, {'>', "&gt;"}, {'&', "&amp;"}, {'\n', " "}, {'\r', " "}};
+      {'|', "\\|"},  {'*', "\\*"},  {'_', "\\_"},   {'`', "\\`"}, {'\\', "\\\\"},
+      {'<', "&lt;"}, {'>', "&gt;"}, {'&', "&amp;"}, {'\n', " "},  {'\r', " "}};
   return replaced(text, kSpecial);
 }
 
@@ -294,10 +303,15 @@ PrintedTables printed_tables(const Analysis& analysis) {
 }
 
 std::string table1_csv(const Analysis& analysis) {
-  Csv csv({"arm", "contrast", "n_conversations", "n_seeds", "mean", "sd", "ci_low", "ci_high",
-           "diff", "effect_size", "test", "family", "p", "p_corrected", "c2w", "w2c", "cells_kept",
-           "bytes_kept", "positions", "scope", "cap_hit_rate", "diff_ci_low", "diff_ci_high",
-           "warning", "note"});
+  Csv csv({"arm",         "contrast",     "n_conversations",
+           "n_seeds",     "mean",         "sd",
+           "ci_low",      "ci_high",      "diff",
+           "effect_size", "test",         "family",
+           "p",           "p_corrected",  "c2w",
+           "w2c",         "cells_kept",   "bytes_kept",
+           "positions",   "scope",        "cap_hit_rate",
+           "diff_ci_low", "diff_ci_high", "warning",
+           "note"});
   const auto by_name = facts_by_name(analysis);
   for (const ArmRow& row : analysis.primary.rows) {
     const auto found = by_name.find(row.arm);

@@ -11,7 +11,8 @@
 namespace ebb::report {
 
 inline constexpr const char* kHostile =
-    "He said \"no, 5% & $3\",\r\nthen <script>alert('x')</script> </SCRIPT> \\_{#}~^ `ls` @a — ü 漢字";
+    "He said \"no, 5% & $3\",\r\nthen <script>alert('x')</script> </SCRIPT> \\_{#}~^ `ls` @a — ü "
+    "漢字";
 
 struct MadeOptions {
   int n_conversations = 6;
@@ -49,8 +50,8 @@ inline record::StudyInfo made_info(const MadeOptions& options) {
                 {"lazy_arm", "treatment", "snapkv", settings, "compact", "all layers"},
                 {"no_instruction", "no_instruction", "none", {}, "original", "whole cache"}};
   if (options.has_random) {
-    study.arms.insert(study.arms.begin() + 4, {"random", "treatment", "random", settings,
-                                               "original", "all layers"});
+    study.arms.insert(study.arms.begin() + 4,
+                      {"random", "treatment", "random", settings, "original", "all layers"});
   }
   study.contrasts = {{"H1", "baseline", "streaming_64", "confirmatory", 0.1},
                      {"H2: lazy, \"none\"", "baseline", "lazy_arm", "confirmatory", {}},
@@ -92,7 +93,7 @@ inline double made_share(const record::ArmInfo& arm, int conversation, uint64_t 
 inline record::CacheMap made_map(double share) {
   record::CacheMap map;
   map.n_pairs = 8;
-  const std::vector<std::string> words{"<s>", " Answer", " form", "ally", ".\n", " We",
+  const std::vector<std::string> words{"<s>",     " Answer",   " form", "ally",      ".\n", " We",
                                        " arrive", " \xE6\xBC", "&amp;", "</script>", " 14", "th"};
   for (int turn = 0; turn < 3; ++turn) {
     for (size_t w = 0; w < words.size(); ++w) {
@@ -102,7 +103,8 @@ inline record::CacheMap made_map(double share) {
     std::vector<uint16_t> holders;
     for (size_t t = 0; t < map.tokens.size(); ++t) {
       const double wave = static_cast<double>((t * 7) % 9) / 8;
-      holders.push_back(static_cast<uint16_t>(share >= 1 ? 8 : std::min(8.0, 8 * share * 2 * wave)));
+      holders.push_back(
+          static_cast<uint16_t>(share >= 1 ? 8 : std::min(8.0, 8 * share * 2 * wave)));
     }
     map.n_holders.push_back(holders);
   }
@@ -136,8 +138,8 @@ inline record::UnitRecord made_unit(const record::ArmInfo& arm, int conversation
   }
   for (int i = 1; i <= 2; ++i) {
     const std::string id = "i" + std::to_string(i);
-    record::SpanRecord span{.role = "instruction", .turn_id = i, .instruction_id = id,
-                            .n_tokens = 5, .kept_share = {}};
+    record::SpanRecord span{
+        .role = "instruction", .turn_id = i, .instruction_id = id, .n_tokens = 5, .kept_share = {}};
     span.kept_share.assign(3, share);
     unit.spans.push_back(span);
     unit.recall.push_back({id, 5, -4 + 3 * share + 0.2 * (conversation % 3) + 0.05 * i, share});
@@ -149,9 +151,8 @@ inline record::UnitRecord made_unit(const record::ArmInfo& arm, int conversation
 
 inline void score_unit(StudyData& data, const record::UnitRecord& unit, const std::string& kind,
                        int conversation, const MadeOptions& options) {
-  const double share = kind == "no_instruction" || options.is_identical
-                           ? 1.0
-                           : unit.recall.front().kept_share;
+  const double share =
+      kind == "no_instruction" || options.is_identical ? 1.0 : unit.recall.front().kept_share;
   double sum = 0;
   for (int i = 1; i <= 2; ++i) {
     record::ItemScore item;

@@ -86,7 +86,8 @@ TEST(Report, LetsNoTextBecomeMarkup) {
   EXPECT_THAT(page, Not(HasSubstr("<b>Really")));
   EXPECT_THAT(page, HasSubstr("no &lt;gnuplot&gt;"));
   size_t n_scripts = 0;
-  for (size_t at = page.find("</script"); at != std::string::npos; at = page.find("</script", at + 1))
+  for (size_t at = page.find("</script"); at != std::string::npos;
+       at = page.find("</script", at + 1))
     ++n_scripts;
   EXPECT_EQ(n_scripts, 2U);
   EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
