@@ -8,14 +8,10 @@
 #include <map>
 #include <set>
 
-#include "base/error.h"
-#include "base/platform.h"
 #include "report/csv.h"
 
 namespace ebb::report {
 namespace {
-
-namespace fs = std::filesystem;
 
 // Okabe and Ito 2008: told apart with any colour vision. Their yellow is too pale for points on
 // white, black is for the baseline.
@@ -207,7 +203,7 @@ double tic_step(double low, double high) {
 
 // What stands where a panel has nothing to show, broken at spaces.
 std::string empty_panel(const std::string& reason) {
-  std::string out = "  unset tics; unset xlabel; unset ylabel; unset arrow\n";
+  std::string out = "  unset xtics; unset ytics; unset xlabel; unset ylabel; set border 0\n";
   std::vector<std::string> lines{""};
   std::string word;
   for (const char c : reason + " ") {
@@ -215,7 +211,7 @@ std::string empty_panel(const std::string& reason) {
       word += c;
       continue;
     }
-    if (!lines.back().empty() && lines.back().size() + 1 + word.size() > 24) lines.emplace_back();
+    if (!lines.back().empty() && lines.back().size() + 1 + word.size() > 20) lines.emplace_back();
     lines.back() += (lines.back().empty() ? "" : " ") + word;
     word.clear();
   }
@@ -223,7 +219,7 @@ std::string empty_panel(const std::string& reason) {
     out += fmt::format("  set label {} {} at graph 0.5, graph {:.3f} center\n", i + 1,
                        gp_text(lines[i]), 0.6 - 0.07 * static_cast<double>(i));
   }
-  return out + "  plot [0:1][0:1] NaN notitle\n  unset label\n";
+  return out + "  plot [0:1][0:1] NaN notitle\n  unset label; set border 3\n";
 }
 
 std::set<std::string> arms_of(const DoseCurve& curve) {
@@ -261,6 +257,7 @@ std::string effect_panel(const Analysis& analysis) {
           *row.x);
     }
   }
+  if (range.low == range.high) range = {-0.1, 0.1};
   const double step = tic_step(range.low, range.high);
   out += fmt::format("  set ytics ({}); set yrange [{}:-0.7]\n", tics,
                      static_cast<double>(analysis.arms.size()) - 0.3);
@@ -371,36 +368,9 @@ std::string figure1_gp(const Analysis& analysis) {
     out += fmt::format("  set lmargin at screen {:.4f}; set rmargin at screen {:.4f}\n", begin,
                        begin + width);
     out += panels[i];
-    out += "  set tics nomirror out scale 0.5\n";
+    out += "  set xtics nomirror out scale 0.5; set ytics nomirror out scale 0.5\n";
   }
   return out + "  unset multiplot\n  unset output\n}\n";
-}
-
-std::string draw_figure1(const fs::path& folder) {
-  std::string place = "cd '";
-  for (const char c : folder.string()) place += c == '\'' ? "''" : std::string(1, c);
-  const std::array<std::string, 4> argv{"gnuplot", "-e", place + "'; suffix = '.part'",
-                                        "figure1.gp"};
-  const platform::ProgramResult result = platform::run_program(argv, std::chrono::seconds(60));
-  if (!result.is_found) return "gnuplot is not installed: figure1.svg, .png and .pdf are missing";
-  std::string problem;
-  if (result.is_timed_out) problem = "gnuplot took longer than a minute and was stopped";
-  for (const char* kind : {"svg", "png", "pdf"}) {
-    const fs::path part = folder / fmt::format("figure1.{}.part", kind);
-    std::error_code failure;
-    const bool is_made = result.exit_code == 0 && fs::file_size(part, failure) > 0 && !failure;
-    if (problem.empty() && is_made) {
-      fs::rename(part, folder / fmt::format("figure1.{}", kind), failure);
-      if (failure) problem = fmt::format("figure1.{}: {}", kind, failure.message());
-      continue;
-    }
-    if (problem.empty()) {
-      problem = fmt::format("gnuplot made no figure1.{} (exit code {}): {}", kind, result.exit_code,
-                            result.output);
-    }
-    fs::remove(part, failure);
-  }
-  return problem;
 }
 
 }  // namespace ebb::report
