@@ -107,8 +107,7 @@ stats::Interval or_point(const std::optional<stats::Interval>& interval, double 
   return interval.value_or(stats::Interval{point, point});
 }
 
-std::vector<Row> rows_of(const Analysis& analysis) {
-  std::vector<Row> out;
+void add_effects(const Analysis& analysis, std::vector<Row>& out) {
   for (size_t place = 0; place < analysis.arms.size(); ++place) {
     if (analysis.arms[place].info.kind != "baseline" || analysis.effects.empty()) continue;
     out.push_back({.panel = "effect",
@@ -127,6 +126,9 @@ std::vector<Row> rows_of(const Analysis& analysis) {
                    .y = static_cast<double>(place),
                    .label = row.arm});
   }
+}
+
+void add_forgetting(const Analysis& analysis, std::vector<Row>& out) {
   for (const ForgettingPoint& point : analysis.forgetting) {
     out.push_back({.panel = "forgetting",
                    .series = place_of(analysis, point.arm),
@@ -154,8 +156,11 @@ std::vector<Row> rows_of(const Analysis& analysis) {
                    .y_interval = or_point(point.kl.interval, point.kl.mean),
                    .label = point.arm});
   }
+}
+
+void add_dose(const Analysis& analysis, std::vector<Row>& out) {
   const DoseCurve* dose = shown_dose(analysis);
-  if (dose == nullptr) return out;
+  if (dose == nullptr) return;
   for (const DosePoint& point : dose->points) {
     out.push_back({.panel = "dose_point",
                    .series = place_of(analysis, point.arm),
@@ -179,6 +184,13 @@ std::vector<Row> rows_of(const Analysis& analysis) {
                    .y = arm.value,
                    .label = arm.arm});
   }
+}
+
+std::vector<Row> rows_of(const Analysis& analysis) {
+  std::vector<Row> out;
+  add_effects(analysis, out);
+  add_forgetting(analysis, out);
+  add_dose(analysis, out);
   return out;
 }
 
