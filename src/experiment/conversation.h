@@ -50,6 +50,7 @@ struct ConversationSet {
   std::string version;  // of the set, or ""
   std::string sha256;   // of the file's bytes
   std::vector<Conversation> conversations;
+  std::vector<std::string> notices;  // what an importer left out, one line each
 };
 
 // Throws: kStorage where the file cannot be read, kBadData with file, line, field, what was found
