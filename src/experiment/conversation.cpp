@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "experiment/import.h"
 #include "experiment/json_item.h"
 
 namespace ebb::experiment {
@@ -227,7 +228,8 @@ ConversationSet load_conversations(const std::filesystem::path& path) {
   }
   std::ostringstream text;
   text << file.rdbuf();
-  return parse_conversations(text.str(), path.string());
+  const std::string bytes = text.str();
+  return import_conversations(bytes, detect_format(bytes, path.string()), path.string());
 }
 
 std::vector<Exchange> exchanges_of(const Conversation& conversation) {

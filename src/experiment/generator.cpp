@@ -139,8 +139,7 @@ class Composer {
     out.push_back({first.id, filled(phrase(bank_.announce), first.text), first.rules,
                    id_of(places[0]), std::nullopt, ""});
     if (kind == ConflictKind::kPersistent) return out;
-    const Phrases& manner = kind == ConflictKind::kAdded || kind == ConflictKind::kWithdrawn
-                                ? bank_.add
+    const Phrases& manner = kind == ConflictKind::kAdded         ? bank_.add
                             : kind == ConflictKind::kConflicting ? bank_.conflict
                                                                  : bank_.override_first;
     out.push_back({second.id, filled(phrase(manner), second.text), second.rules, id_of(places[1]),
