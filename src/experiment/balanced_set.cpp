@@ -19,7 +19,7 @@ struct Shape {
   std::optional<int> age;  // absent: as old as the length allows
 };
 
-constexpr int kShort = 0, kMedium = 900, kLong = 1600, kLongest = 2350;
+constexpr int kShort = 0, kMedium = 900, kLong = 1600, kLongest = 2250;
 
 // Of the ten cells of each kind: 2 short, 3 medium, 3 long, 2 longest; half with a young
 // instruction.

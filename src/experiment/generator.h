@@ -46,7 +46,7 @@ Conversation compose(const ConversationBank& bank, const Recipe& recipe);
 
 struct GeneratorOptions {
   ConflictKind kind = ConflictKind::kOverriding;
-  std::optional<int> age;
+  std::optional<int> age = {};
   int n_tokens_min = 0;
   int count = 10;
   uint64_t seed = 1;
