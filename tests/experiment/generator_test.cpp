@@ -52,6 +52,16 @@ std::string expected_by_ranges(const Conversation& conversation) {
   return is_active(0) ? "first" : is_active(1) ? "second" : "neither";
 }
 
+// Whole exchanges between the last instruction and the scored turn.
+int age_of(const Conversation& conversation) {
+  const std::vector<Exchange> exchanges = exchanges_of(conversation);
+  size_t last = 0;
+  for (size_t i = 0; i < exchanges.size(); ++i) {
+    if (exchanges[i].turn->instruction) last = i;
+  }
+  return static_cast<int>(exchanges.size()) - 2 - static_cast<int>(last);
+}
+
 std::string kind_of(const Conversation& conversation) {
   return conversation.id.substr(0, conversation.id.find('-'));
 }
@@ -95,8 +105,18 @@ TEST(Conflicts, HaveTheLengthsOfTheCard) {
     n_middle += n_tokens >= 800 ? 1 : 0;
     n_past_windows += n_tokens > 2100 ? 1 : 0;
   }
-  EXPECT_EQ(n_middle, 96);
+  EXPECT_EQ(n_middle, 100);
   EXPECT_EQ(n_past_windows, 24);
+}
+
+TEST(Conflicts, HaveYoungAndOldInstructions) {
+  Counts ages;
+  for (const Conversation& conversation : conflicts().conversations) {
+    const int age = age_of(conversation);
+    ++ages[age <= 2 ? "1-2" : age <= 7 ? "3-7" : "8-13"];
+    EXPECT_LE(age, 13) << conversation.id;
+  }
+  EXPECT_EQ(ages, (Counts{{"1-2", 72}, {"3-7", 20}, {"8-13", 28}}));
 }
 
 TEST(Conflicts, StateTheSameInRangesAndInExpects) {
@@ -122,7 +142,9 @@ TEST(Conflicts, ComeInBothOrdersThatDifferInNothingElse) {
     }
     const auto first = instructions_of(*ab), reversed = instructions_of(ba);
     EXPECT_NE(first[0].id, reversed[0].id) << id;
-    if (first.size() > 1) EXPECT_EQ(first[0].id, reversed[1].id) << id;
+    if (first.size() > 1) {
+      EXPECT_EQ(first[0].id, reversed[1].id) << id;
+    }
   }
 }
 
@@ -223,12 +245,7 @@ TEST(Generator, KeepsAgeAndLengthForEveryKind) {
     for (const Conversation& conversation : made) {
       EXPECT_GE(estimated_tokens_before_last(conversation), 1200) << conversation.id;
       EXPECT_EQ(expected_by_ranges(conversation), conversation.turns.back().expects) << name;
-      const std::vector<Exchange> exchanges = exchanges_of(conversation);
-      size_t last = 0;
-      for (size_t i = 0; i < exchanges.size(); ++i) {
-        if (exchanges[i].turn->instruction) last = i;
-      }
-      EXPECT_EQ(exchanges.size() - 2 - last, 3U) << conversation.id;
+      EXPECT_EQ(age_of(conversation), 3) << conversation.id;
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "base/error.h"
 #include "eval/rules.h"
@@ -12,7 +13,6 @@ namespace ebb::experiment {
 namespace {
 
 using testing::AllOf;
-using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -169,6 +169,35 @@ TEST(Import, FindsThePlansFormatAndParsesNames) {
   EXPECT_EQ(parse_format("multi-if"), ConversationFormat::kMultiIf);
   EXPECT_EQ(format_name(ConversationFormat::kMtBench), "mt-bench");
   EXPECT_THROW(static_cast<void>(parse_format("mtbench")), Error);
+}
+
+// A public set beside the project's folder, if somebody put it there.
+std::optional<ConversationSet> public_set(const std::string& name) {
+  for (const char* folder : {"/../shared/data/", "/../../shared/data/"}) {
+    const std::string path = std::string(EBB_SOURCE_DIR) + folder + name;
+    if (std::filesystem::exists(path)) return load_conversations(path);
+  }
+  return std::nullopt;
+}
+
+TEST(Import, TakesAllOfSysIfevalWithRulesThatEvalAccepts) {
+  const auto set = public_set("sys_ifeval.jsonl");
+  if (!set) GTEST_SKIP() << "sys_ifeval.jsonl is not on this machine";
+  EXPECT_EQ(set->conversations.size(), 539U);
+  EXPECT_THAT(set->notices, IsEmpty());
+  for (const Conversation& conversation : set->conversations) {
+    ASSERT_TRUE(conversation.turns.front().instruction) << conversation.id;
+    for (const std::string& rule : conversation.turns.front().instruction->rules) {
+      EXPECT_NO_THROW(static_cast<void>(eval::parse_rule(rule))) << conversation.id << rule;
+    }
+  }
+}
+
+TEST(Import, NamesAllRulesOfIfbench) {
+  const auto set = public_set("IFBench_test.jsonl");
+  if (!set) GTEST_SKIP() << "IFBench_test.jsonl is not on this machine";
+  EXPECT_EQ(set->conversations.size(), 300U);
+  EXPECT_EQ(set->notices.size(), 58U);
 }
 
 TEST(Csv, KeepsCommasQuotesAndLineBreaksOfQuotedFields) {
