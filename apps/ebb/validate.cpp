@@ -147,6 +147,7 @@ void run_validate(ValidateFlags& flags) {
   if (flags.n_limit < 1)
     throw Error::make(ErrorKind::kUsage, "--limit {}: expected at least 1", flags.n_limit);
   experiment::ConversationSet set = experiment::load_conversations(flags.conversations);
+  for (const std::string& notice : set.notices) fmt::print("note: {}\n", notice);
   if (set.conversations.empty()) {
     throw Error::make(ErrorKind::kBadData, "{}: no conversations", flags.conversations);
   }
