@@ -18,6 +18,9 @@ ebb_require(fmt)
 ebb_require(nlohmann_json)
 ebb_require(CLI11)
 ebb_require(Boost)
+ebb_require(SQLite3)
+ebb_require(SQLiteCpp)
+ebb_require(tomlplusplus)
 ebb_require(ICU COMPONENTS uc i18n)
 
 # CLD2 (libcld2-dev) comes without a CMake package.

@@ -16,6 +16,8 @@
 namespace ebb::app {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 struct ValidateFlags {
   std::string model;
   std::string conversations;
@@ -135,9 +137,8 @@ std::string_view mark(experiment::Verdict verdict) {
   return "";
 }
 
-void run_validate(ValidateFlags& flags) {
-  using Clock = std::chrono::steady_clock;
-  const auto started = Clock::now();
+// Puts the flags' texts into the options, and refuses what no run could use.
+void read_flags(ValidateFlags& flags) {
   flags.options.retention = Ratio::parse(flags.retention);
   flags.options.positions = parse_positions(flags.positions);
   if (flags.options.n_new_max < 1 || flags.options.n_new_max > 1'000'000) {
@@ -146,41 +147,40 @@ void run_validate(ValidateFlags& flags) {
   }
   if (flags.n_limit < 1)
     throw Error::make(ErrorKind::kUsage, "--limit {}: expected at least 1", flags.n_limit);
+  for (const std::string& arm : flags.arms) {
+    flags.options.further_arms.push_back(parse_arm(arm, flags.positions));
+  }
+  for (const std::string& path : {flags.json_path, flags.evictions_path}) {
+    if (!path.empty()) check_writable(path);
+  }
+}
+
+experiment::ConversationSet load_some(const ValidateFlags& flags) {
   experiment::ConversationSet set = experiment::load_conversations(flags.conversations);
   if (set.conversations.empty()) {
     throw Error::make(ErrorKind::kBadData, "{}: no conversations", flags.conversations);
   }
   const size_t n = std::min(set.conversations.size(), static_cast<size_t>(flags.n_limit));
   set.conversations.resize(n);
-  for (const std::string& arm : flags.arms) {
-    flags.options.further_arms.push_back(parse_arm(arm, flags.positions));
-  }
-  std::string eviction_log;
-  if (!flags.evictions_path.empty()) flags.options.eviction_log = &eviction_log;
-  for (const std::string& path : {flags.json_path, flags.evictions_path}) {
-    if (!path.empty()) check_writable(path);
-  }
-  const auto model = model::Model::load(flags.model);
-  const auto tokenizer = model::Tokenizer::load(flags.model);
-  const auto format = model::ChatTemplate::find(*tokenizer, flags.chat_template);
-  if (!format.notice().empty()) fmt::print("note: {}\n", format.notice());
-  const auto opened = open_engine(model, flags.compute);
-  engine::Engine& engine = *opened;
+  return set;
+}
+
+void print_setting(const ValidateFlags& flags, const engine::Engine& engine,
+                   const model::Model& model) {
   fmt::print("model: {} ({}, {} layers x {} KV heads x {}, {}), numerics {}, positions {}\n",
              engine.config().name, engine.config().architecture, engine.config().n_layers,
              engine.config().n_kv_heads, engine.config().head_dim,
-             bytes_text(model->weights_bytes()), flags.compute.numerics, flags.positions);
+             bytes_text(model.weights_bytes()), flags.compute.numerics, flags.positions);
   fmt::print(
       "arms: baseline; streaming keeps the first {} and the last {} cells; random keeps {} of each "
       "layer's cells\n",
       flags.options.keep_initial, flags.options.keep_recent, flags.options.retention.text());
-  const auto memory = experiment::predict_memory(engine, *tokenizer, format.format(),
-                                                 set.conversations, flags.options);
-  check_memory(memory, platform::memory_status());
+}
 
+// Turns as they end; on a terminal the rate in between.
+experiment::ValidationListener show_progress(Clock::time_point started) {
   experiment::ValidationListener listener;
-  auto last_shown = Clock::now();
-  listener.on_step = [&](size_t turn, int64_t n_tokens) {
+  listener.on_step = [started, last_shown = started](size_t turn, int64_t n_tokens) mutable {
     const auto now = Clock::now();
     if (!is_terminal() || now - last_shown < std::chrono::milliseconds(200)) return;
     last_shown = now;
@@ -188,14 +188,16 @@ void run_validate(ValidateFlags& flags) {
     fmt::print(stderr, "\r  turn {}: {} tokens, {:.0f} tokens/s ", turn + 1, n_tokens,
                static_cast<double>(n_tokens) / seconds);
   };
-  listener.on_turn = [&](const std::vector<experiment::ArmRecord>& arms, size_t turn) {
+  listener.on_turn = [](const std::vector<experiment::ArmRecord>& arms, size_t turn) {
     if (is_terminal()) fmt::print(stderr, "\r{:60}\r", "");
     print_turn(arms, turn);
     std::fflush(stdout);
   };
-  const experiment::ValidationInput result = experiment::run_validation(
-      engine, tokenizer, format.format(), set.conversations, flags.options, listener);
-  const std::vector<experiment::Criterion> criteria = experiment::judge(result);
+  return listener;
+}
+
+void print_verdicts(const experiment::ValidationInput& result,
+                    const std::vector<experiment::Criterion>& criteria) {
   for (const experiment::ArmRecord& arm : result.arms) {
     if (arm.kind == experiment::ArmKind::kBaseline || arm.n_evicted > 0) continue;
     fmt::print("\nWARNING: arm '{}' never removed a cell: it is the baseline under another name\n",
@@ -205,15 +207,41 @@ void run_validate(ValidateFlags& flags) {
   for (const experiment::Criterion& criterion : criteria) {
     fmt::print("  {:<5} {}: {}\n", mark(criterion.verdict), criterion.name, criterion.detail);
   }
+}
+
+// Writes it where the flag asks for it.
+void write_wanted(const std::string& path, const std::string& content) {
+  if (path.empty()) return;
+  record::write_file(path, content);
+  fmt::print("written: {}\n", path);
+}
+
+void run_validate(ValidateFlags& flags) {
+  const auto started = Clock::now();
+  read_flags(flags);
+  const experiment::ConversationSet set = load_some(flags);
+  std::string eviction_log;
+  if (!flags.evictions_path.empty()) flags.options.eviction_log = &eviction_log;
+  const auto model = model::Model::load(flags.model);
+  const auto tokenizer = model::Tokenizer::load(flags.model);
+  const auto format = model::ChatTemplate::find(*tokenizer, flags.chat_template);
+  if (!format.notice().empty()) fmt::print("note: {}\n", format.notice());
+  const auto engine = open_engine(model, flags.compute);
+  print_setting(flags, *engine, *model);
+  const auto memory = experiment::predict_memory(*engine, *tokenizer, format.format(),
+                                                 set.conversations, flags.options);
+  check_memory(memory, platform::memory_status());
+
+  const experiment::ValidationInput result =
+      experiment::run_validation(*engine, tokenizer, format.format(), set.conversations,
+                                 flags.options, show_progress(started));
+  const std::vector<experiment::Criterion> criteria = experiment::judge(result);
+  print_verdicts(result, criteria);
   fmt::print("\n{:.1f} s on {} threads\n",
-             std::chrono::duration<double>(Clock::now() - started).count(), engine.n_threads());
-  if (!flags.evictions_path.empty()) {
-    record::write_file(flags.evictions_path, eviction_log);
-    fmt::print("written: {}\n", flags.evictions_path);
-  }
+             std::chrono::duration<double>(Clock::now() - started).count(), engine->n_threads());
+  write_wanted(flags.evictions_path, eviction_log);
   if (!flags.json_path.empty()) {
-    record::write_file(flags.json_path, experiment::to_json(result, criteria));
-    fmt::print("written: {}\n", flags.json_path);
+    write_wanted(flags.json_path, experiment::to_json(result, criteria));
   }
 }
 

@@ -64,6 +64,32 @@ void Session::begin_recorded_turn(const model::TurnInput& input, std::string_vie
   recorded_ = encoder_.recorded_reply(reply);
 }
 
+void Session::begin_forced_turn(const model::TurnInput& input, std::vector<int32_t> generated_ids) {
+  EBB_CHECK(!generated_ids.empty());
+  begin_turn(input, static_cast<int>(generated_ids.size()));
+  forced_ = std::move(generated_ids);
+}
+
+void Session::reencode(Engine& engine, std::span<const Ordinal> ordinals) {
+  EBB_CHECK(is_idle());
+  std::vector<int32_t> ids;
+  std::vector<SpanId> spans;
+  for (const Ordinal ordinal : ordinals) {
+    ids.push_back(sequence_.ids().at(ordinal.value));
+    spans.push_back(sequence_.span_of_token().at(ordinal.value));
+  }
+  Sequence anew = engine.make_sequence(options_.treatment.positions, evictor_.needs());
+  if (!ids.empty()) {
+    const StepItem item{&anew, ids, spans, LogitRows::kNone};
+    engine.step(std::span(&item, 1));
+  }
+  sequence_ = std::move(anew);
+  n_left_window_seen_ = sequence_.n_left_window();
+  if (turns_.empty()) return;
+  turns_.back().bytes_cells = sequence_.cells().bytes_cells();
+  turns_.back().bytes_alone = sequence_.bytes_alone();
+}
+
 std::vector<LayerCells> Session::count_layers() const {
   std::vector<LayerCells> out;
   for (int layer = 0; layer < sequence_.cells().shape().n_layers(); ++layer) {
@@ -84,9 +110,15 @@ StepItem Session::next_item(Engine& engine) {
     run_event(engine, policy::EventKind::kCap, static_cast<int64_t>(n_taken_));
   }
   const bool ends_prompt = state_ == State::kPrompt && n_taken_ == pending_ids_.size();
-  const bool wants = (ends_prompt && !recorded_) || state_ == State::kReply;
+  const bool wants =
+      (ends_prompt && (!recorded_ || wants_reply_logits_)) || state_ == State::kReply;
+  const bool is_known_reply =
+      state_ == State::kClosing && turns_.back().generated_ids.empty() && wants_reply_logits_;
+  const LogitRows rows = is_known_reply ? LogitRows::kAll
+                         : wants        ? LogitRows::kLast
+                                        : LogitRows::kNone;
   return {&sequence_, std::span(pending_ids_).first(n_taken_),
-          std::span(pending_spans_).first(n_taken_), wants ? LogitRows::kLast : LogitRows::kNone,
+          std::span(pending_spans_).first(n_taken_), rows,
           std::span(pending_observed_).first(n_taken_)};
 }
 
@@ -113,18 +145,15 @@ void Session::accept(Engine& engine, std::span<const float> logits) {
     run_event(engine, policy::EventKind::kPromptEnd, 0);
     record.reply_begin = sequence_.next_ordinal();
     state_ = State::kReply;
-    if (recorded_) {
-      record.reply_ids.assign(recorded_->ids.begin(), recorded_->ids.end());
-      queue(*recorded_);
-      recorded_.reset();
-      state_ = State::kClosing;
+    if (recorded_ || (!forced_.empty() && !decodes_one_by_one())) {
+      queue_known_reply();
       return;
     }
   } else if (options_.treatment.trigger.every_n > 0 &&
              static_cast<int64_t>(generated_.size()) % options_.treatment.trigger.every_n == 0) {
     run_event(engine, policy::EventKind::kEveryN, 0);
   }
-  const int32_t id = sampler_.pick(logits, record.turn, static_cast<int>(generated_.size()));
+  const int32_t id = next_token(logits);
   generated_.push_back(id);
   queue_token(id, encoder_.reply_span());
   const bool is_end = tokenizer_->is_end_of_generation(id);
@@ -134,10 +163,40 @@ void Session::accept(Engine& engine, std::span<const float> logits) {
   }
 }
 
+int32_t Session::next_token(std::span<const float> logits) const {
+  if (!forced_.empty()) return forced_[generated_.size()];
+  return sampler_.pick(logits, turns_.back().turn, static_cast<int>(generated_.size()));
+}
+
+// Whether something may happen between two reply tokens.
+bool Session::decodes_one_by_one() const {
+  return options_.treatment.trigger.at_cap || options_.treatment.trigger.every_n > 0;
+}
+
+// A reply that is known beforehand, in one piece with its closing tokens.
+void Session::queue_known_reply() {
+  TurnRecord& record = turns_.back();
+  if (recorded_) {
+    record.reply_ids.assign(recorded_->ids.begin(), recorded_->ids.end());
+    queue(*recorded_);
+    recorded_.reset();
+  } else {
+    for (const int32_t id : forced_) queue_token(id, encoder_.reply_span());
+    queue(encoder_.closing(forced_));
+    const bool has_end = tokenizer_->is_end_of_generation(forced_.back());
+    record.stop = has_end ? StopReason::kEndToken : StopReason::kLength;
+    record.reply_ids.assign(forced_.begin(), forced_.end() - (has_end ? 1 : 0));
+    forced_.clear();
+  }
+  state_ = State::kClosing;
+}
+
 // The last generated token and the closing template tokens enter the cache before any eviction.
 void Session::end_reply() {
   queue(encoder_.closing(generated_));
   turns_.back().reply_ids = generated_;
+  turns_.back().generated_ids = generated_;
+  forced_.clear();
   if (turns_.back().stop == StopReason::kEndToken) turns_.back().reply_ids.pop_back();
   state_ = State::kClosing;
 }

@@ -44,7 +44,8 @@ enum class StopReason { kEndToken, kLength };
 struct TurnRecord {
   int turn = 0;
   int n_prompt_tokens = 0;
-  std::vector<int32_t> reply_ids;  // without the end token
+  std::vector<int32_t> reply_ids;      // without the end token
+  std::vector<int32_t> generated_ids;  // with it; empty for a recorded reply
   StopReason stop = StopReason::kLength;
   Ordinal reply_begin;             // ordinal of the first reply token
   std::vector<LayerCells> layers;  // at the end of the turn, around the turn-end event
@@ -71,6 +72,16 @@ class Session {
   void begin_turn(const model::TurnInput& input, int n_new_max);
   // Queues a recorded reply instead of generating one; its tokens count as the reply's.
   void begin_recorded_turn(const model::TurnInput& input, std::string_view reply);
+  // Queues another session's generated tokens (end token included) as if they had been sampled
+  // here: teacher forcing.  Requires: at least one token.
+  void begin_forced_turn(const model::TurnInput& input, std::vector<int32_t> generated_ids);
+  // From the next turn on: the logits that predict each reply token are asked for, also of recorded
+  // and forced replies.
+  void want_reply_logits(bool wants) { wants_reply_logits_ = wants; }
+  // Throws away all cells and computes the given tokens anew, as a text in which nothing else ever
+  // stood: what removing text does, beside evicting cells.  ordinals: ascending, of this sequence.
+  // Requires: is_idle().
+  void reencode(Engine& engine, std::span<const Ordinal> ordinals);
   bool is_idle() const { return state_ == State::kIdle; }
 
   // What the next step must compute. May run an event first (a cap, a block of the prompt).
@@ -86,6 +97,7 @@ class Session {
   const Sequence& sequence() const { return sequence_; }
   const std::vector<TurnRecord>& turns() const { return turns_; }
   const std::vector<model::TurnSpan>& spans() const { return encoder_.spans(); }
+  const model::ConversationEncoder& encoder() const { return encoder_; }
   const SessionOptions& options() const { return options_; }
 
  private:
@@ -95,6 +107,10 @@ class Session {
   void queue_token(int32_t id, uint16_t span);
   // Whether a query of this role counts for the treatment's window.
   uint8_t is_observed(Role role) const;
+  // The reply token after those generated so far.
+  int32_t next_token(std::span<const float> logits) const;
+  void queue_known_reply();
+  bool decodes_one_by_one() const;
   void end_reply();
   void end_turn(Engine& engine);
   void run_event(Engine& engine, policy::EventKind kind, int64_t n_incoming);
@@ -116,6 +132,8 @@ class Session {
   size_t n_taken_ = 0;  // of pending, handed to the step under way
   std::vector<int32_t> generated_;
   std::optional<model::EncodedTurn> recorded_;
+  std::vector<int32_t> forced_;  // in place of sampling; empty: sample
+  bool wants_reply_logits_ = false;
   int n_new_max_ = 0;
   uint64_t n_left_window_seen_ = 0;  // at the event before
   int n_events_ = 0;

@@ -19,7 +19,7 @@ enum class Speaker { kSystem, kUser, kAssistant };
 struct Instruction {
   std::string id;  // unique in its conversation; "i" and the turn's id where the file has none
   std::string text;
-  std::vector<std::string> rules;  // each a JSON object as text: {"rule": name, parameters ...}
+  std::vector<std::string> rules;  // each a JSON object as text: {"id": ..., "parameters": {...}}
   std::optional<int> active_from;  // turn ids
   std::optional<int> active_until;
   std::string overridden_by;  // another instruction's id, or ""

@@ -10,7 +10,7 @@ build_packages="g++ cmake ninja-build ccache git python3 python3-venv pkg-config
   libtomlplusplus-dev libssl-dev zlib1g-dev libcurl4-openssl-dev libicu-dev libcld2-dev gnuplot-nox"
 check_packages="clang-format clang-tidy"
 brew_packages="cmake ninja ccache python@3.12 pkgconf googletest google-benchmark highway onednn
-  random123 boost sqlite nlohmann-json cli11 fmt spdlog tomlplusplus openssl@3 curl icu4c gnuplot"
+  random123 boost sqlite sqlitecpp nlohmann-json cli11 fmt spdlog tomlplusplus openssl@3 curl icu4c gnuplot"
 brew_check_packages="clang-format llvm"
 
 # Names of those Debian packages among the arguments that are not installed; one call of dpkg-query,

@@ -1,0 +1,70 @@
+// The record of a study on disk: one SQLite file in the study's folder. A family (a conversation
+// with all its arms and seeds) is written in one transaction or not at all; what is written is
+// never changed. One process writes a folder; to run in parallel, use shards in folders of their
+// own. Rollback journal and synchronous=FULL: WAL breaks on network file systems.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "record/study_records.h"
+
+namespace ebb::record {
+
+// One eviction event as a line of JSON, and the unit that it belongs to.
+struct EventLine {
+  std::string unit_id;
+  std::string line;
+};
+
+class StudyStore {
+ public:
+  static constexpr int kSchemaVersion = 1;
+
+  // Makes the folder and the file where there are none, and takes the folder's lock.
+  // Throws: kStorage (locked, not writable, damaged, newer schema).
+  static StudyStore open_for_writing(const std::filesystem::path& folder);
+  // Throws: kStorage where there is no study, or it is damaged or newer.
+  static StudyStore open_for_reading(const std::filesystem::path& folder);
+  ~StudyStore();
+  StudyStore(StudyStore&&) noexcept;
+
+  bool has_study() const;
+  // Fixes what the study is, once. `resolved` is the study file with every default. A second time
+  // everything must be the same.  Throws: kUsage with the first line that differs.
+  void begin(const StudyInfo& study, std::span<const ConversationText> conversations,
+             const std::string& resolved);
+  StudyInfo study() const;
+  std::vector<ConversationText> conversations() const;  // in the order of the data
+  std::string resolved() const;
+
+  // Throws: kStorage; then nothing of the family is stored. kInternal for a unit that is there.
+  void commit_family(const std::string& conversation, std::span<const UnitRecord> units,
+                     std::span<const EventLine> events);
+  // Conversations whose units are all there.
+  std::set<std::string> finished_conversations() const;
+  // In the order of conversations, arms and seeds, however they were written.  Throws: kStorage for
+  // a record that is not what was written.
+  std::vector<UnitRecord> units() const;
+  size_t n_units() const;
+  // Every event line, in the order of units and of time.
+  void for_each_event(const std::function<void(std::string_view line)>& visit) const;
+  // Takes over every family of another store of the same study.  Throws: kUsage where the studies
+  // differ or a conversation is in both with other results.
+  void merge(const StudyStore& other);
+
+ private:
+  struct State;
+  explicit StudyStore(std::unique_ptr<State> state);
+  void execute(const std::function<void()>& action) const;
+  std::vector<EventLine> events_of(const std::string& conversation) const;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ebb::record

@@ -1,0 +1,200 @@
+#include "record/store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/error.h"
+
+namespace ebb::record {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("ebb-store-" + unique())) { fs::remove_all(path_); }
+  ~Folder() { fs::remove_all(path_); }
+  const fs::path& path() const { return path_; }
+
+ private:
+  static std::string unique() {
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    static int count = 0;
+    return std::string(info->name()) + std::to_string(getpid()) + "-" + std::to_string(++count);
+  }
+  fs::path path_;
+};
+
+StudyInfo made_study() {
+  StudyInfo study;
+  study.name = "test";
+  study.seeds = {0, 12'345'678'901'234'567'890U};
+  study.arms = {{.name = "baseline", .kind = "baseline"},
+                {.name = "streaming", .kind = "treatment"}};
+  study.contrasts = {{"H1", "baseline", "streaming", "confirmatory", 0.1}};
+  return study;
+}
+
+std::vector<ConversationText> made_conversations() {
+  ConversationText c;
+  c.id = "b-first";
+  c.instructions = {{"i1", "Say \"so\".", {R"({"id":"ebb:no_digits"})"}, 1, std::nullopt, ""}};
+  c.turns = {{.turn_id = 1, .speaker = "user", .instruction_id = "i1", .query = "Well?"}};
+  ConversationText d = c;
+  d.id = "a-second";
+  return {c, d};
+}
+
+UnitRecord made_unit(const std::string& conversation, const std::string& arm, uint64_t seed) {
+  UnitRecord unit;
+  unit.unit_id = conversation + arm + std::to_string(seed);
+  unit.arm = arm;
+  unit.conversation = conversation;
+  unit.seed = seed;
+  unit.digest = "d-" + unit.unit_id;
+  UnitTurn turn;
+  turn.reply = "a\xff\n\"b\"";
+  turn.stop = "length";
+  turn.fidelity = Fidelity{.n_tokens = 3, .kl_mean = 0.1, .first_divergence = -1};
+  unit.turns = {turn};
+  unit.spans = {{.role = "instruction", .n_tokens = 4, .kept_share = {std::nullopt, 0.5}}};
+  unit.recall = {{"i1", 7, -1.25, 0.5}};
+  return unit;
+}
+
+std::vector<UnitRecord> made_family(const std::string& conversation) {
+  return {made_unit(conversation, "streaming", 12'345'678'901'234'567'890U),
+          made_unit(conversation, "streaming", 0), made_unit(conversation, "baseline", 0)};
+}
+
+template <typename Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(StudyStore, GivesBackWhatWasWrittenInTheOrderOfTheStudy) {
+  const Folder folder;
+  {
+    auto store = StudyStore::open_for_writing(folder.path());
+    store.begin(made_study(), made_conversations(), "a = 1\n");
+    const std::vector<EventLine> events{{"x", "{\"event\": 1}"}};
+    store.commit_family("a-second", made_family("a-second"), {});
+    store.commit_family("b-first", made_family("b-first"), events);
+  }
+  const auto store = StudyStore::open_for_reading(folder.path());
+  EXPECT_EQ(to_json(store.study()), to_json(made_study()));
+  EXPECT_EQ(store.study().seeds.back(), 12'345'678'901'234'567'890U);
+  EXPECT_EQ(to_json(store.conversations()[0]), to_json(made_conversations()[0]));
+  std::vector<std::string> ids;
+  for (const UnitRecord& unit : store.units()) ids.push_back(unit.unit_id);
+  EXPECT_THAT(ids, ElementsAre("b-firstbaseline0", "b-firststreaming0",
+                               "b-firststreaming12345678901234567890", "a-secondbaseline0",
+                               "a-secondstreaming0", "a-secondstreaming12345678901234567890"));
+  const UnitRecord unit = store.units().front();
+  EXPECT_EQ(unit.turns[0].reply, "a\xEF\xBF\xBD\n\"b\"");
+  EXPECT_EQ(unit.turns[0].fidelity->n_tokens, 3);
+  EXPECT_EQ(unit.spans[0].kept_share[0], std::nullopt);
+  EXPECT_EQ(unit.spans[0].kept_share[1], 0.5);
+  EXPECT_EQ(unit.recall[0].loglik, -1.25);
+  size_t n_lines = 0;
+  store.for_each_event([&](std::string_view) { ++n_lines; });
+  EXPECT_EQ(n_lines, 1U);
+}
+
+TEST(StudyStore, AFamilyIsThereAsAWholeOrNotAtAll) {
+  const Folder folder;
+  auto store = StudyStore::open_for_writing(folder.path());
+  store.begin(made_study(), made_conversations(), "");
+  std::vector<UnitRecord> doubled = made_family("b-first");
+  doubled.push_back(doubled.front());
+  EXPECT_THAT(error_of([&] { store.commit_family("b-first", doubled, {}); }), HasSubstr("UNIQUE"));
+  EXPECT_EQ(store.n_units(), 0U);
+  EXPECT_TRUE(store.finished_conversations().empty());
+}
+
+TEST(StudyStore, ASecondWriterIsRefused) {
+  const Folder folder;
+  auto store = StudyStore::open_for_writing(folder.path());
+  EXPECT_THAT(error_of([&] { StudyStore::open_for_writing(folder.path()); }),
+              HasSubstr("another process writes into this folder"));
+}
+
+TEST(StudyStore, AnotherStudyInTheSameFolderIsRefusedWithTheDifference) {
+  const Folder folder;
+  auto store = StudyStore::open_for_writing(folder.path());
+  store.begin(made_study(), made_conversations(), "a = 1\nb = 2\n");
+  store.begin(made_study(), made_conversations(), "a = 1\nb = 2\n");
+  EXPECT_THAT(error_of([&] { store.begin(made_study(), made_conversations(), "a = 1\nb = 3\n"); }),
+              HasSubstr("it was begun with 'b = 2', now it is 'b = 3'"));
+  StudyInfo other = made_study();
+  other.model_sha256 = "other";
+  EXPECT_THAT(error_of([&] { store.begin(other, made_conversations(), "a = 1\nb = 2\n"); }),
+              HasSubstr("another study"));
+}
+
+TEST(StudyStore, DamageAndNewerFormatsAreFound) {
+  const Folder folder;
+  {
+    auto store = StudyStore::open_for_writing(folder.path());
+    store.begin(made_study(), made_conversations(), "");
+    store.commit_family("b-first", made_family("b-first"), {});
+  }
+  const fs::path file = folder.path() / "study.db";
+  std::string bytes;
+  {
+    std::ifstream in(file, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const auto write = [&](const std::string& content) {
+    std::ofstream(file, std::ios::binary) << content;
+  };
+  std::string changed = bytes;
+  const size_t at = changed.rfind("\"loglik\":-1.25");
+  ASSERT_NE(at, std::string::npos);
+  changed[at + 10] = '2';
+  write(changed);
+  EXPECT_THAT(error_of([&] { StudyStore::open_for_reading(folder.path()).units(); }),
+              HasSubstr("damaged"));
+  changed = bytes;
+  changed[63] = 9;  // user_version, big-endian at byte 60
+  write(changed);
+  EXPECT_THAT(error_of([&] { StudyStore::open_for_reading(folder.path()); }),
+              HasSubstr("newer ebb"));
+  write("this is no database, although it is long enough to have a header of its own");
+  EXPECT_THAT(error_of([&] { StudyStore::open_for_reading(folder.path()); }),
+              HasSubstr("study.db"));
+}
+
+TEST(StudyStore, ShardsMergeInAnyOrder) {
+  const Folder a;
+  const Folder b;
+  for (const auto& [folder, id] : {std::pair(&a, "b-first"), std::pair(&b, "a-second")}) {
+    auto store = StudyStore::open_for_writing(folder->path());
+    store.begin(made_study(), made_conversations(), "x\n");
+    store.commit_family(id, made_family(id), {});
+  }
+  std::vector<std::vector<std::string>> results;
+  for (const auto& order : {std::pair(&a, &b), std::pair(&b, &a)}) {
+    const Folder out;
+    auto store = StudyStore::open_for_writing(out.path());
+    store.merge(StudyStore::open_for_reading(order.first->path()));
+    store.merge(StudyStore::open_for_reading(order.second->path()));
+    auto& jsons = results.emplace_back();
+    for (const UnitRecord& unit : store.units()) jsons.push_back(to_json(unit));
+  }
+  EXPECT_EQ(results[0].size(), 6U);
+  EXPECT_EQ(results[0], results[1]);
+}
+
+}  // namespace
+}  // namespace ebb::record
