@@ -64,5 +64,6 @@ void add_logits(CLI::App& app);
 void add_cache(CLI::App& app);
 void add_policies(CLI::App& app);
 void add_pull(CLI::App& app);
+void add_score(CLI::App& app);
 
 }  // namespace ebb::app

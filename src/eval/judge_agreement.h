@@ -32,7 +32,7 @@ std::vector<GoldenItem> golden_items();
 std::vector<GoldenItem> parse_golden(std::string_view json);
 
 struct GoldenCheck {
-  std::optional<stats::Kappa> kappa;  // over items with a verdict; absent: there are none
+  std::optional<stats::Kappa> kappa;       // over items with a verdict; absent: there are none
   std::vector<std::string> disagreements;  // "id: what the judge said"
   std::vector<std::string> pending;        // "id: why"
 };

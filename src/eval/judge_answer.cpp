@@ -45,7 +45,8 @@ ReadObject read_object(const std::string& text, const char* field) {
   Json object = Json::parse(bare_answer(text), watch, false);
   if (!object.is_object() || is_too_deep) return {{}, "found no JSON object, expected " + wanted};
   if (has_duplicate) return {{}, "found a field twice, expected " + wanted};
-  if (!object.contains(field)) return {{}, fmt::format("found no '{}', expected {}", field, wanted)};
+  if (!object.contains(field))
+    return {{}, fmt::format("found no '{}', expected {}", field, wanted)};
   if (!object.contains("evidence") || !object["evidence"].is_string()) {
     return {{}, "found no text 'evidence', expected " + wanted};
   }
@@ -91,7 +92,8 @@ ReadVerdict read_verdict(const std::string& text, JudgeScale scale) {
   const std::string evidence = short_evidence(object["evidence"].get<std::string>());
   const Json& value = object[field];
   if (scale == JudgeScale::kBinary) {
-    if (!value.is_boolean()) return {{}, "", "found 'obeyed' of another type, expected true or false"};
+    if (!value.is_boolean())
+      return {{}, "", "found 'obeyed' of another type, expected true or false"};
     return {value.get<bool>() ? 1.0 : 0.0, evidence, ""};
   }
   if (!value.is_number_integer() || value < 0 || value > 10) {

@@ -29,4 +29,9 @@ struct JudgeAnswers {
   std::map<JudgeKey, JudgeVerdict> verdicts;  // items that were not asked for are not in it
 };
 
+// One verdict a line behind a line with the judge and their number.
+std::string to_json_lines(const JudgeAnswers& answers);
+// Throws: kBadData with the line, and for a text that is not whole.
+JudgeAnswers judge_answers_from_json_lines(const std::string& text);
+
 }  // namespace ebb::eval

@@ -119,8 +119,8 @@ void initialise_once() {
 std::unique_ptr<curl_slist, CurlDeleter> headers_of(const PostRequest& request) {
   std::unique_ptr<curl_slist, CurlDeleter> list;
   // "Expect:" switches off the pause before larger bodies.
-  std::string lines[] = {"Content-Type: application/json", "Expect:",
-                         "Authorization: Bearer " + request.bearer};
+  std::string lines[] = {"Content-Type: application/json",
+                         "Expect:", "Authorization: Bearer " + request.bearer};
   for (size_t i = 0; i < (request.bearer.empty() ? 2U : 3U); ++i) {
     curl_slist* longer = curl_slist_append(list.get(), lines[i].c_str());
     if (longer == nullptr) throw Error(ErrorKind::kOutOfMemory, "no memory for a request header");

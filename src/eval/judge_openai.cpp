@@ -50,7 +50,8 @@ bool is_worth_another_try(long status) { return status == 408 || status == 429 |
 }  // namespace
 
 OpenAiJudge::OpenAiJudge(OpenAiOptions options) : options_(std::move(options)) {
-  while (!options_.base_url.empty() && options_.base_url.back() == '/') options_.base_url.pop_back();
+  while (!options_.base_url.empty() && options_.base_url.back() == '/')
+    options_.base_url.pop_back();
   if (const std::string problem = url_problem(options_.base_url); !problem.empty()) {
     throw Error::make(ErrorKind::kUsage, "judge: {}", problem);
   }

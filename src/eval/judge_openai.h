@@ -21,7 +21,7 @@ struct OpenAiOptions {
   std::chrono::milliseconds total_timeout{120'000};  // of one attempt
   std::chrono::seconds stall_timeout{60};            // without a byte
   int n_attempts_max = 4;
-  std::chrono::milliseconds first_wait{500};  // before the second attempt; doubles
+  std::chrono::milliseconds first_wait{500};   // before the second attempt; doubles
   std::chrono::milliseconds wait_max{60'000};  // also of what the server asks for
   std::function<bool()> is_cancelled;          // may be empty
 };

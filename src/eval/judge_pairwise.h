@@ -38,7 +38,7 @@ struct PairwiseResult {
 };
 
 struct PairwiseOptions {
-  std::string first, second;                                 // arms
+  std::string first, second;                                       // arms
   std::function<void(size_t n_done, size_t n_total)> on_progress;  // may be empty
 };
 

@@ -65,9 +65,8 @@ Prompt rubric_prompt(const JudgeQuestion& question, JudgeScale scale) {
 Prompt repair_prompt(const Prompt& first, const std::string& answer, const std::string& problem) {
   constexpr size_t kShown = 2000;  // bytes of the answer that failed; more would only distract
   Prompt prompt = first;
-  prompt.user += "\n\n" + dumped(Json{{"your_answer", answer.substr(0, kShown)},
-                                      {"problem", problem}},
-                                 1) +
+  prompt.user += "\n\n" +
+                 dumped(Json{{"your_answer", answer.substr(0, kShown)}, {"problem", problem}}, 1) +
                  "\nAnswer again with the JSON object alone.";
   return prompt;
 }

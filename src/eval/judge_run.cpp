@@ -93,8 +93,8 @@ JudgeAnswers run_judge(const record::StudyInfo& study,
   for (const Task& task : tasks) {
     JudgeVerdict verdict;
     if (options.n_failures_in_row_max > 0 && n_in_row >= options.n_failures_in_row_max) {
-      verdict.detail = fmt::format("not asked, after {} failures in a row: {}", n_in_row,
-                                   last_failure);
+      verdict.detail =
+          fmt::format("not asked, after {} failures in a row: {}", n_in_row, last_failure);
     } else {
       const size_t n_before = listener.n_texts();
       verdict = ask_judge(listener, task.question, options.scale);

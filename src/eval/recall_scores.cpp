@@ -29,10 +29,9 @@ class Reference {
   Reference(const record::StudyInfo& study, const record::StudyScores& scores,
             const std::string& kind) {
     for (const record::UnitScore& unit : scores.units) {
-      const bool is_of_kind =
-          std::any_of(study.arms.begin(), study.arms.end(), [&](const record::ArmInfo& arm) {
-            return arm.name == unit.arm && arm.kind == kind;
-          });
+      const bool is_of_kind = std::any_of(
+          study.arms.begin(), study.arms.end(),
+          [&](const record::ArmInfo& arm) { return arm.name == unit.arm && arm.kind == kind; });
       if (!is_of_kind || unit.endpoint != "recall") continue;
       by_seed_[{unit.conversation, unit.seed}].add(unit.score);
       by_conversation_[unit.conversation].add(unit.score);

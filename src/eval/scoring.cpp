@@ -64,7 +64,8 @@ void score_by_rules(const std::vector<Rule>& rules, const std::string& reply, It
     const RuleVerdict verdict = check_rule(rule, reply, Strictness::kStrict);
     strict.add(verdict.has_passed() ? 1 : 0);
     loose.add(check_rule(rule, reply, Strictness::kLoose).has_passed() ? 1 : 0);
-    item.detail += fmt::format("{}{}: {}", item.detail.empty() ? "" : "; ", rule.id, verdict.detail);
+    item.detail +=
+        fmt::format("{}{}: {}", item.detail.empty() ? "" : "; ", rule.id, verdict.detail);
   }
   item.rule_strict = strict.value();
   item.rule_loose = loose.value();
@@ -93,7 +94,7 @@ std::optional<double> combine(const record::StudyInfo& study, const ItemScore& i
 // The items of one scored turn that are in one state.
 using Items = std::vector<const ItemScore*>;
 
-std::optional<double> mean_of(const Items& items, std::optional<double> ItemScore::* field) {
+std::optional<double> mean_of(const Items& items, std::optional<double> ItemScore::*field) {
   Mean mean;
   for (const ItemScore* item : items) {
     if (item->*field) mean.add(*(item->*field));

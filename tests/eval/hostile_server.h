@@ -1,5 +1,5 @@
-// A server on 127.0.0.1 that may misbehave in any way: every connection is handed to a function with
-// the socket and the whole request. One connection at a time.
+// A server on 127.0.0.1 that may misbehave in any way: every connection is handed to a function
+// with the socket and the whole request. One connection at a time.
 #pragma once
 
 #include <arpa/inet.h>
@@ -27,8 +27,7 @@ class Connection {
   // False once the client has gone.
   bool send(const std::string& text) const {
     for (size_t done = 0; done < text.size();) {
-      const ssize_t n =
-          ::send(socket_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
+      const ssize_t n = ::send(socket_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
       if (n <= 0) return false;
       done += static_cast<size_t>(n);
     }
@@ -59,8 +58,7 @@ class Connection {
 class HostileServer {
  public:
   // n: how many requests came before this one.
-  using Handler =
-      std::function<void(const Connection&, const std::string& request, size_t n)>;
+  using Handler = std::function<void(const Connection&, const std::string& request, size_t n)>;
 
   explicit HostileServer(Handler handler)
       : handler_(std::move(handler)), socket_(::socket(AF_INET, SOCK_STREAM, 0)) {

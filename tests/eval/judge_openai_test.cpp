@@ -21,9 +21,8 @@ constexpr const char* kKey = "sk-secret-key-12345";
 const JudgeQuestion kQuestion{"Use no commas.", "How are you?", "Fine."};
 
 std::string completion(const std::string& content, const std::string& model = "m1") {
-  return nlohmann::json{
-      {"model", model},
-      {"choices", {{{"message", {{"role", "assistant"}, {"content", content}}}}}}}
+  return nlohmann::json{{"model", model},
+                        {"choices", {{{"message", {{"role", "assistant"}, {"content", content}}}}}}}
       .dump();
 }
 
@@ -93,11 +92,9 @@ TEST(JudgeOnAServer, TriesAgainAfter429And500) {
 
 TEST(JudgeOnAServer, StaysPendingWhere429Or500DoesNotEnd) {
   for (const int status : {429, 500}) {
-    expect_pending(
-        [&](const Connection& connection, const std::string&, size_t) {
-          connection.reply(status, "busy");
-        },
-        "answered " + std::to_string(status) + " (2 attempts)", 2);
+    expect_pending([&](const Connection& connection, const std::string&,
+                       size_t) { connection.reply(status, "busy"); },
+                   "answered " + std::to_string(status) + " (2 attempts)", 2);
   }
 }
 
@@ -131,9 +128,9 @@ TEST(JudgeOnAServer, ReadsRetryAfterAsSecondsOrDate) {
 
 TEST(JudgeOnAServer, GivesUpOnAServerThatHangs) {
   const auto begin = Clock::now();
-  expect_pending([](const Connection& connection, const std::string&, size_t) {
-    connection.hang();
-  }, "(2 attempts)", 2);
+  expect_pending(
+      [](const Connection& connection, const std::string&, size_t) { connection.hang(); },
+      "(2 attempts)", 2);
   EXPECT_LT(Clock::now() - begin, std::chrono::seconds(3));
 }
 
@@ -149,9 +146,9 @@ TEST(JudgeOnAServer, GivesUpOnASlowDrip) {
 }
 
 TEST(JudgeOnAServer, SurvivesAReset) {
-  expect_pending([](const Connection& connection, const std::string&, size_t) {
-    connection.reset();
-  }, "(2 attempts)", 2);
+  expect_pending(
+      [](const Connection& connection, const std::string&, size_t) { connection.reset(); },
+      "(2 attempts)", 2);
 }
 
 TEST(JudgeOnAServer, TakesNoVerdictFromATruncatedBody) {
@@ -170,24 +167,28 @@ TEST(JudgeOnAServer, TakesNoVerdictFromATruncatedBody) {
 }
 
 TEST(JudgeOnAServer, TakesNoVerdictFromWrongJson) {
-  const std::vector<std::string> bodies = {
-      "", "nonsense", "[]", "{}", R"({"choices": []})", R"({"choices": [{"message": null}]})",
-      R"({"choices": [{"message": {"content": 7}}]})", R"({"obeyed": true, "evidence": ""})",
-      "<html>200 but an error page</html>", std::string(100'000, '['),
-      completion(kYes).substr(0, completion(kYes).size() - 1)};
+  const std::vector<std::string> bodies = {"",
+                                           "nonsense",
+                                           "[]",
+                                           "{}",
+                                           R"({"choices": []})",
+                                           R"({"choices": [{"message": null}]})",
+                                           R"({"choices": [{"message": {"content": 7}}]})",
+                                           R"({"obeyed": true, "evidence": ""})",
+                                           "<html>200 but an error page</html>",
+                                           std::string(100'000, '['),
+                                           completion(kYes).substr(0, completion(kYes).size() - 1)};
   for (const std::string& body : bodies) {
-    expect_pending([&](const Connection& connection, const std::string&, size_t) {
-      connection.reply(200, body);
-    }, "expected a completion", 1);
+    expect_pending([&](const Connection& connection, const std::string&,
+                       size_t) { connection.reply(200, body); },
+                   "expected a completion", 1);
   }
 }
 
 TEST(JudgeOnAServer, AsksOnceMoreAfterAnAnswerThatIsNoVerdict) {
-  expect_pending(
-      [](const Connection& connection, const std::string&, size_t) {
-        connection.reply(200, completion("I think it does obey."));
-      },
-      "no valid answer after one repair", 2);
+  expect_pending([](const Connection& connection, const std::string&,
+                    size_t) { connection.reply(200, completion("I think it does obey.")); },
+                 "no valid answer after one repair", 2);
 }
 
 TEST(JudgeOnAServer, BoundsTheMemoryOfAHugeBody) {
@@ -230,23 +231,20 @@ TEST(JudgeOnAServer, TakesNoVerdictFromAnotherModel) {
 
 TEST(JudgeOnAServer, BlotsOutAKeyThatTheServerRepeats) {
   const HostileServer server([](const Connection& connection, const std::string&, size_t) {
-    connection.reply(200, completion(std::string(R"({"obeyed": true, "evidence": ")") + kKey +
-                                     R"("})"));
+    connection.reply(200,
+                     completion(std::string(R"({"obeyed": true, "evidence": ")") + kKey + R"("})"));
   });
   OpenAiJudge judge(options(server));
   EXPECT_EQ(ask(judge).detail, "***");
-  expect_pending(
-      [](const Connection& connection, const std::string&, size_t) {
-        connection.reply(401, std::string("bad key ") + kKey);
-      },
-      "answered 401", 1);
+  expect_pending([](const Connection& connection, const std::string&,
+                    size_t) { connection.reply(401, std::string("bad key ") + kKey); },
+                 "answered 401", 1);
 }
 
 TEST(JudgeOnAServer, DropsTheSchemaWhereTheServerRefusesIt) {
   const HostileServer server([](const Connection& connection, const std::string& request, size_t) {
-    request.find("response_format") != std::string::npos
-        ? connection.reply(400, "unknown field")
-        : connection.reply(200, completion(kYes));
+    request.find("response_format") != std::string::npos ? connection.reply(400, "unknown field")
+                                                         : connection.reply(200, completion(kYes));
   });
   OpenAiJudge judge(options(server));
   EXPECT_EQ(ask(judge).score, 1.0);
@@ -255,9 +253,8 @@ TEST(JudgeOnAServer, DropsTheSchemaWhereTheServerRefusesIt) {
 }
 
 TEST(JudgeOnAServer, CanBeInterruptedWhileItWaits) {
-  const HostileServer server([](const Connection& connection, const std::string&, size_t) {
-    connection.hang();
-  });
+  const HostileServer server(
+      [](const Connection& connection, const std::string&, size_t) { connection.hang(); });
   OpenAiOptions patient = options(server);
   patient.total_timeout = std::chrono::seconds(30);
   const auto begin = Clock::now();

@@ -56,9 +56,9 @@ TEST(JudgeAnswer, TakesExactlyWhatTheSchemaAllows) {
   EXPECT_EQ(score("<think>It says {\"obeyed\": true}</think>\n" + no().text), 0.0);
   EXPECT_EQ(score(R"({"obeyed": true, "evidence": "it says </think>"})"), 1.0);
   for (const char* text :
-       {"", "yes", "true", "[]", "{}", R"({"obeyed": true})", R"({"obeyed": "true", "evidence": ""})",
-        R"({"obeyed": 1, "evidence": ""})", R"({"obeyed": true, "evidence": 3})",
-        R"({"obeyed": true, "evidence": "", "score": 0})",
+       {"", "yes", "true", "[]", "{}", R"({"obeyed": true})",
+        R"({"obeyed": "true", "evidence": ""})", R"({"obeyed": 1, "evidence": ""})",
+        R"({"obeyed": true, "evidence": 3})", R"({"obeyed": true, "evidence": "", "score": 0})",
         R"({"obeyed": true, "obeyed": false, "evidence": ""})",
         R"({"obeyed": true, "evidence": ""} {"obeyed": false, "evidence": ""})",
         R"(Sure: {"obeyed": true, "evidence": ""})", R"({"obeyed": true, "evidence": "")",
@@ -267,6 +267,19 @@ TEST(JudgeRun, StopsAskingAJudgeThatIsGone) {
   EXPECT_FALSE(answers.verdicts.at({"unit of arm-c", 1, "i1"}).score);
 }
 
+TEST(JudgeAnswers, GoThroughAFile) {
+  const JudgeAnswers answers{"j", {{{"u", 3, "i"}, {0.5, "a\nb"}}, {{"u", 4, "i"}, {{}, "late"}}}};
+  const std::string text = to_json_lines(answers);
+  const JudgeAnswers read = judge_answers_from_json_lines(text);
+  EXPECT_EQ(read.judge_name, "j");
+  EXPECT_EQ(read.verdicts.at({"u", 3, "i"}).score, 0.5);
+  EXPECT_FALSE(read.verdicts.at({"u", 4, "i"}).score);
+  EXPECT_EQ(to_json_lines(read), text);
+  EXPECT_THROW(judge_answers_from_json_lines(""), Error);
+  EXPECT_THROW(judge_answers_from_json_lines(text.substr(0, text.size() - 1)), Error);
+  EXPECT_THROW(judge_answers_from_json_lines(text.substr(0, text.find('\n') + 1)), Error);
+}
+
 TEST(JudgeFitness, RefusesAForgetfulJudgeAndFlagsTheModelItself) {
   const record::StudyInfo study = small_study().info;
   EXPECT_EQ(judge_conflict(study, {"Another-7B", "def"}).use, JudgeUse::kFine);
@@ -315,8 +328,8 @@ TEST(Pairwise, RefusesUnknownArms) {
   options.first = "arm-a";
   for (const char* second : {"arm-x", "arm-a"}) {
     options.second = second;
-    EXPECT_THROW(
-        judge_pairwise(study.info, study.conversations, study.units, judge, options), Error);
+    EXPECT_THROW(judge_pairwise(study.info, study.conversations, study.units, judge, options),
+                 Error);
   }
 }
 

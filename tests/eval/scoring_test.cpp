@@ -19,18 +19,19 @@ ConversationText commas() {
   ConversationText conversation;
   conversation.id = "c1";
   conversation.conflict_type = "style";
-  conversation.instructions = {{.id = "first",
-                                .text = "Use no commas.",
-                                .rules = {R"({"id": "punctuation:no_comma"})"},
-                                .active_from = {},
-                                .active_until = {},
-                                .overridden_by = ""},
-                               {.id = "second",
-                                .text = "Say yes, please.",
-                                .rules = {R"({"id": "ebb:contains", "parameters": {"texts": ["yes, please"]}})"},
-                                .active_from = {},
-                                .active_until = {},
-                                .overridden_by = ""}};
+  conversation.instructions = {
+      {.id = "first",
+       .text = "Use no commas.",
+       .rules = {R"({"id": "punctuation:no_comma"})"},
+       .active_from = {},
+       .active_until = {},
+       .overridden_by = ""},
+      {.id = "second",
+       .text = "Say yes, please.",
+       .rules = {R"({"id": "ebb:contains", "parameters": {"texts": ["yes, please"]}})"},
+       .active_from = {},
+       .active_until = {},
+       .overridden_by = ""}};
   for (int turn = 1; turn <= 3; ++turn) {
     record::TurnText text;
     text.turn_id = turn;
@@ -236,8 +237,8 @@ TEST(Scoring, WeighsRuleAndJudgeAsTheStudySays) {
   record::StudyInfo info = study();
   info.rule_weight = 1;
   info.judge_weight = 3;
-  JudgeAnswers judge{
-      "j", {{{"base-1", 3, "first"}, {0.0, ""}}, {{"base-1", 3, "second"}, {1.0, ""}}}};
+  JudgeAnswers judge{"j",
+                     {{{"base-1", 3, "first"}, {0.0, ""}}, {{"base-1", 3, "second"}, {1.0, ""}}}};
   const record::StudyScores scores = run(commas(), {unit("base", "fine")}, &judge, info);
   EXPECT_EQ(scores.items[0].combined, 0.25);  // rule 1, judge 0
   EXPECT_EQ(scores.items[1].combined, 0.75);  // rule 0, judge 1
@@ -275,8 +276,8 @@ TEST(Scoring, RetentionLiesBetweenUnseenAndBaseline) {
 }
 
 TEST(Scoring, RetentionIsAbsentWhereTheInstructionTeachesNothing) {
-  const record::StudyScores scores =
-      run(commas(), {recalled("base", -4.97, 1), recalled("evict", -2, 1), recalled("unseen", -5, 1)});
+  const record::StudyScores scores = run(
+      commas(), {recalled("base", -4.97, 1), recalled("evict", -2, 1), recalled("unseen", -5, 1)});
   EXPECT_FALSE(score_of(scores, "evict-1", "retention"));
   EXPECT_FALSE(score_of(run(commas(), {recalled("evict", -2, 1)}), "evict-1", "retention"));
 }
