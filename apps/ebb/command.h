@@ -68,5 +68,6 @@ void add_run(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_merge(CLI::App& app);
 void add_generate(CLI::App& app);
+void add_score(CLI::App& app);
 
 }  // namespace ebb::app
