@@ -2,6 +2,7 @@
 // facts. Linux and macOS; no other file calls the system for these. It decides nothing.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -57,6 +58,17 @@ void forget_file_pages(const void* begin, size_t n_bytes) noexcept;
 // main. Does nothing where any of `names` is set already, or where the system cannot do it.
 void restart_with_setting(std::span<const char* const> names, const char* value,
                           char** argv) noexcept;
+
+struct ProgramResult {
+  bool is_found = false;  // the program could be started
+  bool is_timed_out = false;
+  int exit_code = -1;  // 128 + signal where a signal ended it
+  std::string output;  // standard output and error together, the first 64 KiB
+};
+// Runs another program to its end, found as the shell would but without one: arguments are passed
+// as they are. Its input is empty. One that takes longer than `timeout` is killed.
+// Requires: argv not empty.  Throws: kBackend when the system has no process or pipe left.
+ProgramResult run_program(std::span<const std::string> argv, std::chrono::milliseconds timeout);
 
 // Memory of this process that is in RAM now, and the most it ever was.  0 where unknown.
 size_t resident_bytes();

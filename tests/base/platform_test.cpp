@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "base/error.h"
 
@@ -125,6 +127,37 @@ TEST_F(Platform, TheMachineHasMemoryAndCores) {
   EXPECT_GE(cpu_info().n_usable_cores, 1);
   EXPECT_FALSE(cpu_info().features.empty());
   EXPECT_GT(resident_bytes(), 0U);
+}
+
+ProgramResult run(const std::vector<std::string>& argv, int timeout_ms = 20'000) {
+  return run_program(argv, std::chrono::milliseconds(timeout_ms));
+}
+
+TEST_F(Platform, ProgramsGetTheirArgumentsAsTheyAre) {
+  const ProgramResult result = run({"printf", "%s|", "a b", "`id`", "$HOME", "it's"});
+  EXPECT_TRUE(result.is_found);
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.output, "a b|`id`|$HOME|it's|");
+}
+
+TEST_F(Platform, AProgramThatIsNotThereIsAnAnswer) {
+  EXPECT_FALSE(run({"ebb-no-such-program"}).is_found);
+}
+
+TEST_F(Platform, ProgramsEndWithTheirCode) {
+  EXPECT_EQ(run({"sh", "-c", "echo bad >&2; exit 7"}).exit_code, 7);
+  EXPECT_EQ(run({"sh", "-c", "echo bad >&2; exit 7"}).output, "bad\n");
+  EXPECT_EQ(run({"sh", "-c", "kill -9 $$"}).exit_code, 128 + 9);
+  EXPECT_EQ(run({"cat"}).output, "");  // its input is empty
+}
+
+TEST_F(Platform, ProgramsThatTakeTooLongAreEndedWithTheirChildren) {
+  const auto started = std::chrono::steady_clock::now();
+  const ProgramResult waiting = run({"sh", "-c", "sleep 30 & sleep 30"}, 100);
+  EXPECT_TRUE(waiting.is_timed_out);
+  const ProgramResult closed = run({"sh", "-c", "exec >&- 2>&-; sleep 30"}, 100);
+  EXPECT_TRUE(closed.is_timed_out);
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(10));
 }
 
 }  // namespace
