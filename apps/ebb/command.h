@@ -67,5 +67,7 @@ void add_pull(CLI::App& app);
 void add_run(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_merge(CLI::App& app);
+void add_generate(CLI::App& app);
+void add_score(CLI::App& app);
 
 }  // namespace ebb::app

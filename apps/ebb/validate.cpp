@@ -157,6 +157,7 @@ void read_flags(ValidateFlags& flags) {
 
 experiment::ConversationSet load_some(const ValidateFlags& flags) {
   experiment::ConversationSet set = experiment::load_conversations(flags.conversations);
+  for (const std::string& notice : set.notices) fmt::print("note: {}\n", notice);
   if (set.conversations.empty()) {
     throw Error::make(ErrorKind::kBadData, "{}: no conversations", flags.conversations);
   }

@@ -43,8 +43,7 @@ policy::LayerView EngineCacheSource::layer(int layer) {
 
 void EngineCacheSource::fill_signals(int layer) {
   const SequenceSignals* signals = sequence_.signals();
-  const bool wants = needs_.attention_sum || needs_.attention_window > 0 || needs_.query_moments;
-  if (!wants) return;
+  if (!any_signal(needs_)) return;
   EBB_CHECK(signals != nullptr);
   signals_.resize(heads_.size());
   for (size_t h = 0; h < heads_.size(); ++h) {
@@ -59,7 +58,8 @@ void EngineCacheSource::fill_signals(int layer) {
       heads_[h].attention_sum = mine.attention_sum;
     }
     if (needs_.attention_window > 0) {
-      window_queries_ = engine_.window_weights(sequence_, layer, head, mine.attention_window);
+      window_queries_ = engine_.window_weights(sequence_, layer, head, needs_.attention_window,
+                                               mine.attention_window);
       heads_[h].attention_window = mine.attention_window;
       if (signals->observed().places().empty()) {
         notice_ = "no query to observe yet: looked through the last tokens instead";

@@ -95,9 +95,8 @@ Sequence Engine::make_sequence(PositionMode mode, const policy::Needs& needs) co
   for (int i = 0; i < config().n_layers; ++i) {
     shape.windows.push_back(config().is_sliding(i) ? static_cast<uint32_t>(config().window) : 0);
   }
-  const bool any = needs.attention_sum || needs.attention_window > 0 || needs.query_moments;
   return Sequence(kv::SequenceCells(impl_->pool, std::move(shape), mode),
-                  any ? std::make_unique<SequenceSignals>(needs, config()) : nullptr);
+                  any_signal(needs) ? std::make_unique<SequenceSignals>(needs, config()) : nullptr);
 }
 
 void Engine::Impl::check_items(std::span<const StepItem> items) const {
@@ -255,9 +254,9 @@ void Engine::read_head(const Sequence& sequence, int layer, int kv_head, HeadCon
 }
 
 std::vector<Ordinal> Engine::window_weights(const Sequence& sequence, int layer, int kv_head,
-                                            std::vector<float>& out) const {
+                                            int n_queries, std::vector<float>& out) const {
   const SequenceSignals* signals = sequence.signals();
-  EBB_CHECK(signals != nullptr && signals->needs().attention_window > 0);
+  EBB_CHECK(signals != nullptr && n_queries > 0 && signals->needs().attention_window >= n_queries);
   const bool has_observed = !signals->observed().places().empty();
   const QueryRing& ring = has_observed ? signals->observed() : signals->tail();
   const kv::HeadCells& cells = sequence.cells().head(layer, kv_head);
@@ -265,7 +264,8 @@ std::vector<Ordinal> Engine::window_weights(const Sequence& sequence, int layer,
   const auto group = static_cast<size_t>(config().group_size());
   std::vector<kernels::CellRun> runs;
   collect_runs(cells, sequence.cells().format(), runs);
-  const std::vector<int> places = ring.places();
+  const std::vector<int> all = ring.places();
+  const auto places = std::span(all).last(std::min(all.size(), static_cast<size_t>(n_queries)));
   const size_t n_rows = places.size() * group;
   std::vector<float> turned(n_rows * d);
   std::vector<float> unused(n_rows * d);

@@ -87,11 +87,11 @@ class Engine {
   };
   void read_head(const Sequence& sequence, int layer, int kv_head, HeadContent& out) const;
 
-  // Sum over the sequence's last queries (those observed, or where there are none all of the last)
+  // Sum over the sequence's last n_queries (those observed, or where there are none any)
   // of the softmax weights on one head's cells, one row per query head of the group. Shape: out
   // [n_cells, group_size].  Returns the ordinals of the queries, ascending.
   std::vector<Ordinal> window_weights(const Sequence& sequence, int layer, int kv_head,
-                                      std::vector<float>& out) const;
+                                      int n_queries, std::vector<float>& out) const;
   // Radians per position of a layer's channel pairs.  [head_dim / 2]
   std::span<const float> rope_frequencies(int layer) const;
 

@@ -20,13 +20,14 @@ class Sequence {
   Sequence(Sequence&&) = default;
   Sequence& operator=(Sequence&&) = default;
 
-  Sequence fork() const {
-    Sequence out(cells_.fork(), signals_ ? std::make_unique<SequenceSignals>(*signals_) : nullptr);
-    out.ids_ = ids_;
-    out.n_left_window_ = n_left_window_;
-    out.span_of_token_ = span_of_token_;
-    return out;
-  }
+  Sequence fork() const;
+
+  // For another treatment: as if the sequence had gathered for `needs` alone, in that mode.
+  // Requires: policy::covers() of what this one gathers; the same mode, or nothing renumbered.
+  Sequence fork(PositionMode mode, const policy::Needs& needs, WindowOf window) const;
+
+  // Whether no cell has gone except by leaving the window of a sliding layer.
+  bool is_whole() const;
 
   // Every token that has been computed, evicted or not.  Index = ordinal.
   const std::vector<int32_t>& ids() const { return ids_; }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/cache_source.h"
+#include "policy/needs.h"
 
 namespace ebb::engine {
 
@@ -15,25 +16,8 @@ Session::Session(const Engine& engine, std::shared_ptr<const model::Tokenizer> t
       encoder_(tokenizer_, format),
       evictor_(options_.treatment, engine.cache_shape(), options_.seed, options_.conversation_id),
       sampler_(options_.sampling, options_.conversation_id),
-      sequence_(engine.make_sequence(options_.treatment.positions, evictor_.needs())) {}
-
-Session::Session(const Session& other)
-    : tokenizer_(other.tokenizer_),
-      options_(other.options_),
-      encoder_(other.encoder_),
-      evictor_(other.evictor_.clone()),
-      sampler_(other.sampler_),
-      sequence_(other.sequence_.fork()),
-      wants_reply_logits_(other.wants_reply_logits_),
-      n_left_window_seen_(other.n_left_window_seen_),
-      n_events_(other.n_events_),
-      turn_begin_(other.turn_begin_),
-      turns_(other.turns_) {}
-
-std::unique_ptr<Session> Session::clone() const {
-  EBB_CHECK(is_idle());
-  return std::unique_ptr<Session>(new Session(*this));
-}
+      sequence_(engine.make_sequence(options_.treatment.positions,
+                                     policy::union_of(evictor_.needs(), options_.extra_needs))) {}
 
 void Session::queue(const model::EncodedTurn& encoded) {
   for (size_t i = 0; i < encoded.ids.size(); ++i)
@@ -219,7 +203,7 @@ void Session::end_reply() {
   state_ = State::kClosing;
 }
 
-void Session::end_turn(Engine& engine) {
+void Session::end_turn(const Engine& engine) {
   TurnRecord& record = turns_.back();
   record.layers = count_layers();
   run_event(engine, policy::EventKind::kTurnEnd, 0);
@@ -263,7 +247,7 @@ uint64_t Session::evict_now(Engine& engine, policy::Evictor& evictor, int event_
   return engine.evict(sequence_, plan).n_by_treatment;
 }
 
-void Session::run_event(Engine& engine, policy::EventKind kind, int64_t n_incoming) {
+void Session::run_event(const Engine& engine, policy::EventKind kind, int64_t n_incoming) {
   if (!evictor_.acts_on(kind)) return;
   const std::vector<policy::SpanInfo> spans = span_infos();
   TurnRecord& turn = turns_.back();

@@ -61,6 +61,8 @@ struct SessionOptions {
   policy::Treatment treatment;
   uint64_t seed = 0;  // of the eviction; sampling has its own
   Sampling sampling;
+  // Signals to gather beside the treatment's own, for the treatments of later forks.
+  policy::Needs extra_needs = {};
 };
 
 class Session {
@@ -94,8 +96,14 @@ class Session {
   // went.
   uint64_t evict_now(Engine& engine, policy::Evictor& evictor, int event_index);
 
-  // The same conversation under a second name, sharing all pages so far.  Requires: is_idle().
-  std::unique_ptr<Session> clone() const;
+  // A session that goes on from here under options.treatment and options.seed, sharing all pages.
+  // While no treatment has removed anything, and at most one turn is over, it is what a session
+  // of its own would be: the turn-end event of the turn runs now, and the turn's record is its
+  // own. A session of the same treatment and seed can be copied at any turn.
+  // Requires: is_idle().  Throws: kUsage with the reason of why_no_fork().
+  std::unique_ptr<Session> fork(const Engine& engine, SessionOptions options) const;
+  // Why such a fork would differ from a session of its own, or "".
+  std::string why_no_fork(const SessionOptions& options) const;
 
   const Sequence& sequence() const { return sequence_; }
   const std::vector<TurnRecord>& turns() const { return turns_; }
@@ -106,8 +114,10 @@ class Session {
  private:
   enum class State { kIdle, kPrompt, kReply, kClosing };
 
-  Session(const Session& other);  // for clone()
-
+  // A fork: everything of `source` except what follows from the treatment.
+  Session(const Session& source, SessionOptions options, policy::Evictor evictor,
+          Sequence sequence);
+  bool is_same_arm(const SessionOptions& options) const;
   void queue(const model::EncodedTurn& encoded);
   void queue_token(int32_t id, uint16_t span);
   // Whether a query of this role counts for the treatment's window.
@@ -117,8 +127,8 @@ class Session {
   void queue_known_reply();
   bool decodes_one_by_one() const;
   void end_reply();
-  void end_turn(Engine& engine);
-  void run_event(Engine& engine, policy::EventKind kind, int64_t n_incoming);
+  void end_turn(const Engine& engine);
+  void run_event(const Engine& engine, policy::EventKind kind, int64_t n_incoming);
   policy::EventInfo event_info(policy::EventKind kind, int event_index,
                                std::span<const policy::SpanInfo> spans) const;
   std::vector<policy::SpanInfo> span_infos() const;

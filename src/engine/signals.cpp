@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "policy/needs.h"
 
 namespace ebb::engine {
 
@@ -37,6 +38,20 @@ std::vector<int> QueryRing::places() const {
   return out;
 }
 
+QueryRing QueryRing::newest(int capacity, const model::ModelConfig& config) const {
+  EBB_CHECK(static_cast<size_t>(capacity) <= capacity_);
+  QueryRing out(capacity, config);
+  const std::vector<int> all = places();
+  const size_t n = std::min(all.size(), out.capacity_);
+  for (size_t i = all.size() - n; i < all.size(); ++i) {
+    const int to = out.place(ordinal(all[i]));
+    for (int layer = 0; layer < config.n_layers; ++layer) {
+      std::copy_n(row(layer, all[i]), width_, out.row(layer, to));
+    }
+  }
+  return out;
+}
+
 size_t QueryRing::bytes() const {
   return rows_.size() * width_ * capacity_ * sizeof(float) + capacity_ * sizeof(Ordinal);
 }
@@ -66,6 +81,22 @@ SequenceSignals::SequenceSignals(const SequenceSignals& other)
       n_moment_queries_(other.n_moment_queries_),
       query_sums_(other.query_sums_),
       query_outers_(other.query_outers_) {}
+
+SequenceSignals::SequenceSignals(const SequenceSignals& other, const policy::Needs& needs,
+                                 WindowOf window)
+    : needs_(needs),
+      config_(other.config_),
+      observed_((window == WindowOf::kTail ? other.tail_ : other.observed_)
+                    .newest(needs.attention_window, *other.config_)),
+      tail_(other.tail_.newest(needs.attention_window, *other.config_)) {
+  EBB_CHECK(policy::covers(other.needs_, needs));
+  if (needs_.attention_sum) sums_ = other.sums_;
+  if (needs_.query_moments) {
+    n_moment_queries_ = other.n_moment_queries_;
+    query_sums_ = other.query_sums_;
+    query_outers_ = other.query_outers_;
+  }
+}
 
 void SequenceSignals::begin_step(const kv::SequenceCells& cells, Ordinal first,
                                  std::span<const uint8_t> observed) {

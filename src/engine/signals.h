@@ -25,6 +25,8 @@ class QueryRing {
   const float* row(int layer, int place) const;
   // Places from the oldest to the newest.
   std::vector<int> places() const;
+  // A ring of its own with the newest `capacity` queries.  Requires: no more than this one's.
+  QueryRing newest(int capacity, const model::ModelConfig& config) const;
   Ordinal ordinal(int place) const { return ordinals_[static_cast<size_t>(place)]; }
   size_t bytes() const;
 
@@ -36,11 +38,23 @@ class QueryRing {
   std::vector<std::vector<float>> rows_;  // [n_layers][width * capacity]
 };
 
+// Whether a policy needs anything that only the forward pass can tell.
+inline bool any_signal(const policy::Needs& needs) {
+  return needs.attention_sum || needs.attention_window > 0 || needs.query_moments;
+}
+
+// Which ring a fork's policy looks through.
+enum class WindowOf { kObserved, kTail };
+
 class SequenceSignals {
  public:
   SequenceSignals(const policy::Needs& needs, const model::ModelConfig& config);
   SequenceSignals(const SequenceSignals& other);  // for a fork
   SequenceSignals& operator=(const SequenceSignals&) = delete;
+
+  // For a fork under another policy: what a sequence that gathers for `needs` alone would hold.
+  // Requires: policy::covers(needs(), needs).
+  SequenceSignals(const SequenceSignals& other, const policy::Needs& needs, WindowOf window);
 
   const policy::Needs& needs() const { return needs_; }
   bool keeps_queries() const { return needs_.attention_window > 0 || needs_.query_moments; }

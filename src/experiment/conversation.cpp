@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/sha256.h"
 #include "base/text.h"
-#include "experiment/conversation_lines.h"
+#include "experiment/import.h"
+#include "experiment/json_item.h"
 
 namespace ebb::experiment {
 namespace {
@@ -17,97 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
-constexpr size_t kMaxDepth = 32;
-
-// A place in the file: turns a JSON pointer into "file:line: conversation 'x', turn 2, field 'y'".
-class Place {
- public:
-  Place(const std::string& file, const JsonLines& lines) : file_(file), lines_(lines) {}
-
-  [[noreturn]] void fail(const std::string& who, const std::string& pointer,
-                         const std::string& what) const {
-    const std::string where = who.empty() ? "" : who + ", ";
-    throw Error::make(ErrorKind::kBadData, "{}:{}: {}{}", file_, line(pointer), where, what);
-  }
-  int line(const std::string& pointer) const { return lines_.line_of(pointer); }
-
- private:
-  const std::string& file_;
-  const JsonLines& lines_;
-};
-
-// One JSON object under reading.
-struct Item {
-  const json& value;
-  const Place& place;
-  std::string pointer;  // of the object
-  std::string who;      // for people: "conversation 'c1', turn 2"
-
-  [[noreturn]] void fail(const std::string& field, const std::string& what) const {
-    place.fail(who, pointer + "/" + field, fmt::format("field '{}': {}", field, what));
-  }
-};
-
-std::string shown(const json& value) {
-  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > 60) {
-    text.resize(57);
-    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0x80U) != 0) text.pop_back();
-    text += "...";
-  }
-  return text;
-}
-
-const json* find(const Item& item, const std::string& field) {
-  const auto found = item.value.find(field);
-  return found == item.value.end() || found->is_null() ? nullptr : &*found;
-}
-
-std::string text_of(const Item& item, const std::string& field) {
-  const json* value = find(item, field);
-  if (value == nullptr) return "";
-  if (!value->is_string()) item.fail(field, "found " + shown(*value) + ", expected text");
-  return value->get<std::string>();
-}
-
-// A name may be written as a number.
-std::string name_of(const Item& item, const std::string& field) {
-  const json* value = find(item, field);
-  if (value != nullptr && value->is_number()) return value->dump();
-  return text_of(item, field);
-}
-
-std::optional<int> integer_of(const Item& item, const std::string& field) {
-  const json* value = find(item, field);
-  if (value == nullptr) return std::nullopt;
-  const bool is_small = value->is_number_integer() && *value >= 0 && *value <= json(1'000'000'000);
-  if (!is_small) item.fail(field, "found " + shown(*value) + ", expected a whole number from 0");
-  return value->get<int>();
-}
-
-// Foreign fields are left alone, but one that looks like a misspelt field of ours is an error.
-void check_spelling(const Item& item, const std::vector<std::string>& known) {
-  for (const auto& [key, value] : item.value.items()) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    const std::string near = did_you_mean(key, known);
-    if (!near.empty()) {
-      item.fail(key, fmt::format("found an unknown field, expected one of {}{}",
-                                 fmt::join(known, ", "), near));
-    }
-  }
-}
-
-std::vector<std::string> rules_of(const Item& item) {
-  std::vector<std::string> rules;
-  const json* value = find(item, "rules");
-  if (value == nullptr) return rules;
-  if (!value->is_array()) item.fail("rules", "found " + shown(*value) + ", expected a list");
-  for (const json& rule : *value) {
-    if (!rule.is_object()) item.fail("rules", "found " + shown(rule) + ", expected objects");
-    rules.push_back(rule.dump());
-  }
-  return rules;
-}
 
 std::optional<Instruction> instruction_of(const Item& turn, int turn_id) {
   const json* value = find(turn, "instruction");
@@ -171,12 +80,15 @@ ConversationTurn parse_turn(const Item& turn, size_t number) {
   if (is_user && !out.instruction && out.content.empty() && out.query.empty()) {
     turn.fail("content", "found nothing, expected at least one of instruction, content, query");
   }
-  if (!is_user && out.content.empty()) {
+  const bool may_instruct = out.speaker != Speaker::kAssistant;
+  if (!is_user && out.content.empty() && !(may_instruct && out.instruction)) {
     turn.fail("content", "found nothing, expected the text of this turn");
   }
-  if (!is_user && (out.instruction || !out.query.empty())) {
-    turn.fail(out.instruction ? "instruction" : "query",
-              "found it in a turn that is not the user's, expected content only");
+  if (!may_instruct && out.instruction) {
+    turn.fail("instruction", "found it in an assistant's turn, expected content only");
+  }
+  if (!is_user && !out.query.empty()) {
+    turn.fail("query", "found it in a turn that is not the user's, expected no query");
   }
   return out;
 }
@@ -246,47 +158,24 @@ Conversation parse_conversation(const json& value, const Place& place, const std
   item.who = fmt::format("conversation '{}'", out.id);
   out.conflict_type = text_of(item, "conflict_type");
   out.domain = text_of(item, "domain");
-  const json* turns = find(item, "turns");
-  if (turns == nullptr || !turns->is_array() || turns->empty()) {
-    item.fail("turns", fmt::format("found {}, expected a list of turns",
-                                   turns == nullptr ? "nothing" : shown(*turns)));
-  }
-  for (size_t i = 0; i < turns->size(); ++i) {
+  const json& turns = list_of(item, "turns", "turns");
+  for (size_t i = 0; i < turns.size(); ++i) {
     const std::string at = fmt::format("{}/turns/{}", pointer, i);
     const std::string who = fmt::format("{}, turn {}", item.who, i + 1);
-    if (!(*turns)[i].is_object()) {
-      place.fail(who, at,
-                 "found " + shown((*turns)[i]) + ", expected an object with role and text");
+    if (!turns[i].is_object()) {
+      place.fail(who, at, "found " + shown(turns[i]) + ", expected an object with role and text");
     }
-    out.turns.push_back(parse_turn({(*turns)[i], place, at, who}, i + 1));
+    out.turns.push_back(parse_turn({turns[i], place, at, who}, i + 1));
   }
   check_order(item, out.turns);
   check_instruction_ids(item, out.turns);
   return out;
 }
 
-json parse_json(std::string_view text, const std::string& where) {
-  if (const size_t depth = nesting_depth(text); depth > kMaxDepth) {
-    throw Error::make(ErrorKind::kBadData, "{}: found JSON nested {} deep, expected at most {}",
-                      where, depth, kMaxDepth);
-  }
-  try {
-    return json::parse(text);
-  } catch (const json::parse_error& error) {
-    const size_t byte = std::min(error.byte, text.size());
-    const auto line =
-        1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(byte), '\n');
-    std::string why = error.what();
-    const size_t column = why.find(", column ");
-    const size_t colon = why.find(": ", column == std::string::npos ? 0 : column);
-    if (colon != std::string::npos) why = why.substr(colon + 2);
-    throw Error::make(ErrorKind::kBadData, "{}:{}: found text that is not JSON ({}), expected JSON",
-                      where, line, why);
-  }
-}
+model::Piece piece(const std::string& text, Role role) { return {text, role, ""}; }
 
-model::Piece piece(const std::string& text, Role role, const std::string& instruction_id = "") {
-  return {text, role, instruction_id};
+model::Piece instruction_piece(const Instruction& instruction) {
+  return {instruction.text, Role::kInstruction, instruction.id};
 }
 
 }  // namespace
@@ -339,7 +228,8 @@ ConversationSet load_conversations(const std::filesystem::path& path) {
   }
   std::ostringstream text;
   text << file.rdbuf();
-  return parse_conversations(text.str(), path.string());
+  const std::string bytes = text.str();
+  return import_conversations(bytes, detect_format(bytes, path.string()), path.string());
 }
 
 std::vector<Exchange> exchanges_of(const Conversation& conversation) {
@@ -347,7 +237,8 @@ std::vector<Exchange> exchanges_of(const Conversation& conversation) {
   std::vector<model::Piece> system;
   for (const ConversationTurn& turn : conversation.turns) {
     if (turn.speaker == Speaker::kSystem) {
-      system.push_back(piece(turn.content, Role::kSystem));
+      if (turn.instruction) system.push_back(instruction_piece(*turn.instruction));
+      if (!turn.content.empty()) system.push_back(piece(turn.content, Role::kSystem));
       continue;
     }
     if (turn.speaker == Speaker::kAssistant) {
@@ -358,7 +249,7 @@ std::vector<Exchange> exchanges_of(const Conversation& conversation) {
     exchange.input.system = std::exchange(system, {});
     auto& parts = exchange.input.parts;
     if (turn.instruction) {
-      parts.push_back(piece(turn.instruction->text, Role::kInstruction, turn.instruction->id));
+      parts.push_back(instruction_piece(*turn.instruction));
     }
     if (!turn.content.empty()) parts.push_back(piece(turn.content, Role::kContent));
     if (!turn.query.empty()) parts.push_back(piece(turn.query, Role::kQuery));

@@ -50,12 +50,14 @@ struct ConversationSet {
   std::string version;  // of the set, or ""
   std::string sha256;   // of the file's bytes
   std::vector<Conversation> conversations;
+  std::vector<std::string> notices;  // what an importer left out, one line each
 };
 
+// In any format that import.h knows, found by its content.
 // Throws: kStorage where the file cannot be read, kBadData with file, line, field, what was found
 // and what was expected.
 ConversationSet load_conversations(const std::filesystem::path& path);
-// `where` stands for the file's name in messages.
+// The plan's JSON. `where` stands for the file's name in messages.
 ConversationSet parse_conversations(std::string_view json_text, const std::string& where);
 
 // One user turn as a model gets it, with the reply that the file records, if any.

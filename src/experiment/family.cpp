@@ -7,6 +7,7 @@
 #include "experiment/eviction_log.h"
 #include "experiment/recall.h"
 #include "experiment/unit_id.h"
+#include "policy/needs.h"
 
 namespace ebb::experiment {
 
@@ -22,7 +23,8 @@ struct Family::Unit {
   std::vector<FidelitySum> fidelity = {};                 // [n_turns]
   std::vector<std::optional<int>> turns_since_loss = {};  // [n_turns], as measured
   std::vector<record::RecallProbe> recall = {};
-  bool must_split = false;  // the main lane ends before the last turn
+  bool is_measured_apart = false;  // by a lane of its own from the first turn on
+  bool must_split = false;         // the main lane ends before the last turn
   std::optional<record::UnitRecord> done = {};
   std::vector<record::EventLine> events = {};
 };
@@ -76,14 +78,58 @@ void Family::add_units() {
                             turns_of(baseline, Replies::kOwn, n_turns_), 0);
 }
 
-std::unique_ptr<engine::Session> Family::make_session(Unit& unit) {
+engine::SessionOptions Family::options_of(const Unit& unit) const {
   engine::SessionOptions options{.conversation_id = conversation_.id,
                                  .treatment = unit.treatment,
                                  .seed = unit.seed,
                                  .sampling = context_.study->sampling};
   options.sampling.seed = unit.seed;
+  if (unit.arm->kind == StudyArmKind::kBaseline) options.extra_needs = shared_needs();
+  return options;
+}
+
+policy::Needs Family::shared_needs() const {
+  policy::Needs out;
+  if (context_.sharing == Sharing::kOff) return out;
+  for (const StudyArm& arm : context_.study->arms) {
+    if (arm.kind != StudyArmKind::kTreatment) continue;
+    const policy::Needs needs = policy::needs_of(treatment_of(arm, {1}));
+    if (policy::can_share(out, needs)) out = policy::union_of(out, needs);
+  }
+  return out;
+}
+
+std::unique_ptr<engine::Session> Family::make_session(const Unit& unit) const {
   return std::make_unique<engine::Session>(*context_.engine, context_.tokenizer, context_.format,
-                                           std::move(options));
+                                           options_of(unit));
+}
+
+std::unique_ptr<engine::Session> Family::share_first_turn(const Unit& unit) {
+  const bool has_same_input =
+      unit.arm->kind == StudyArmKind::kTreatment || unit.arm->kind == StudyArmKind::kTextRemoval;
+  if (!has_same_input || first_turn_ == nullptr) return nullptr;
+  engine::SessionOptions options = options_of(unit);
+  if (!first_turn_->why_no_fork(options).empty()) return nullptr;
+  n_tokens_shared_ += first_turn_->sequence().next_ordinal().value;
+  return first_turn_->fork(*context_.engine, std::move(options));
+}
+
+// A lane from the first turn on, or from the second where the first is the baseline's.
+void Family::start_lane(Unit& unit, std::unique_ptr<Lane>& lane, UnitBuilder& builder,
+                        std::vector<LaneTurn> turns) {
+  std::unique_ptr<engine::Session> session = turns.empty() ? nullptr : share_first_turn(unit);
+  if (session == nullptr) {
+    lane = make_lane(unit, builder, make_session(unit), std::move(turns), 0);
+    return;
+  }
+  const ReplyLogits& logits = baseline_logits_.front();
+  // The first turn's predictions are the baseline's own; counted once, whatever lane asks.
+  const bool is_counted = turns.front().forced != nullptr && needs_fidelity(unit);
+  for (size_t i = 0; is_counted && i < logits.n_rows(); ++i) {
+    unit.fidelity.front().add(logits.row(i), logits.row(i), baseline_ids_.front()[i]);
+  }
+  lane = make_lane(unit, builder, std::move(session), std::move(turns), 1);
+  after_turn(unit, lane->session(), builder, 0);
 }
 
 std::vector<LaneTurn> Family::turns_of(const Unit& unit, Replies replies, size_t n_turns) const {
@@ -114,7 +160,7 @@ std::unique_ptr<Lane> Family::make_lane(Unit& unit, UnitBuilder& builder,
                                      static_cast<int>(context_.study->max_new));
   Lane* const borrowed = lane.get();
   lane->on_turn([this, &unit, &builder, borrowed](size_t turn) {
-    after_turn(unit, *borrowed, builder, turn);
+    after_turn(unit, borrowed->session(), builder, turn);
   });
   if (!wants_rows) return lane;
   lane->on_row(
@@ -150,16 +196,16 @@ void Family::start(Unit& unit) {
   if (!has_own_history()) {
     unit.must_split = n_turns_ == turn_ids_.size();
     const size_t n_before = unit.must_split ? n_turns_ - 1 : n_turns_;
-    unit.main = make_lane(unit, unit.builder, make_session(unit),
-                          turns_of(unit, Replies::kBaseline, n_before), 0);
+    start_lane(unit, unit.main, unit.builder, turns_of(unit, Replies::kBaseline, n_before));
     return;
   }
-  unit.main = make_lane(
-      unit, unit.builder, make_session(unit),
-      turns_of(unit, measures.generate ? Replies::kOwn : Replies::kBaseline, n_turns_), 0);
-  if (!needs_fidelity(unit) && !measures.recall) return;
-  unit.measure = make_lane(unit, unit.measure_builder, make_session(unit),
-                           turns_of(unit, Replies::kBaseline, n_turns_), 0);
+  const bool is_measured = needs_fidelity(unit) || measures.recall;
+  unit.is_measured_apart = is_measured && measures.generate;
+  const Replies replies = measures.generate ? Replies::kOwn : Replies::kBaseline;
+  start_lane(unit, unit.main, unit.builder, turns_of(unit, replies, n_turns_));
+  if (!unit.is_measured_apart) return;
+  start_lane(unit, unit.measure, unit.measure_builder,
+             turns_of(unit, Replies::kBaseline, n_turns_));
 }
 
 void Family::split(Unit& unit) {
@@ -169,8 +215,10 @@ void Family::split(Unit& unit) {
   const bool generates = context_.study->measures.generate;
   if (generates && needs_fidelity(unit)) {
     unit.measure_builder = unit.builder;
-    unit.measure = make_lane(unit, unit.measure_builder, session->clone(),
-                             turns_of(unit, Replies::kBaseline, n_turns_), last);
+    unit.is_measured_apart = true;
+    unit.measure =
+        make_lane(unit, unit.measure_builder, session->fork(*context_.engine, session->options()),
+                  turns_of(unit, Replies::kBaseline, n_turns_), last);
   }
   const Replies replies = generates ? Replies::kOwn : Replies::kBaseline;
   unit.main =
@@ -189,25 +237,23 @@ void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder
   builder.note_reencoded(kept, before - session.sequence().cells().n_cells_total());
 }
 
-void Family::keep_baseline_turn(Unit& unit, size_t turn) {
-  const engine::Session& session = unit.main->session();
+void Family::keep_baseline_turn(const engine::Session& session, size_t turn) {
   baseline_ids_[turn] = session.turns().back().generated_ids;
   baseline_lengths_.push_back(session.sequence().next_ordinal().value);
+  if (turn == 0 && context_.sharing == Sharing::kOn) {
+    first_turn_ = session.fork(*context_.engine, session.options());
+  }
 }
 
-void Family::after_turn(Unit& unit, Lane& lane, UnitBuilder& builder, size_t turn) {
-  engine::Session& session = lane.session();
-  if (unit.arm->kind == StudyArmKind::kBaseline) keep_baseline_turn(unit, turn);
+void Family::after_turn(Unit& unit, engine::Session& session, UnitBuilder& builder, size_t turn) {
+  if (unit.arm->kind == StudyArmKind::kBaseline) keep_baseline_turn(session, turn);
   builder.note_tokens(session, *context_.tokenizer);
   if (unit.arm->kind == StudyArmKind::kTextRemoval) remove_text(unit, session, builder);
   builder.note_turn(session, *context_.tokenizer, turn_ids_, !is_generated_[turn]);
-  const bool measures = unit.measure == nullptr || &lane == unit.measure.get();
-  if (measures) {
-    const record::UnitTurn& noted = builder.unit().turns.back();
-    unit.turns_since_loss[turn] = noted.turns_since_loss;
-    const bool is_before_last = turn + 2 == turn_ids_.size();
-    if (is_before_last && context_.study->measures.recall) probe(unit, session, builder);
-  }
+  if (unit.is_measured_apart && &builder != &unit.measure_builder) return;
+  unit.turns_since_loss[turn] = builder.unit().turns.back().turns_since_loss;
+  const bool is_before_last = turn + 2 == turn_ids_.size();
+  if (is_before_last && context_.study->measures.recall) probe(unit, session, builder);
 }
 
 void Family::probe(Unit& unit, const engine::Session& session, const UnitBuilder& builder) {
@@ -225,8 +271,8 @@ void Family::probe(Unit& unit, const engine::Session& session, const UnitBuilder
 std::vector<Lane*> Family::active_lanes() {
   for (auto& unit : units_) advance(*unit);
   if (!others_started_ && units_.front()->done) {
-    others_started_ = true;
     start_others();
+    others_started_ = true;
     for (auto& unit : units_) advance(*unit);
   }
   std::vector<Lane*> out;
@@ -243,6 +289,8 @@ void Family::advance(Unit& unit) {
   if (unit.main->is_done() && unit.must_split) split(unit);
   const bool is_measured = unit.measure == nullptr || unit.measure->is_done();
   if (unit.main->is_done() && is_measured) finish(unit);
+  // The last unit that could fork from it has started.
+  if (others_started_) first_turn_.reset();
 }
 
 void Family::finish(Unit& unit) {

@@ -19,12 +19,17 @@
 
 namespace ebb::experiment {
 
+// Whether arms that have not been treated differently yet are one sequence. Records are the same
+// either way; kOff is there to show it.
+enum class Sharing { kOn, kOff };
+
 // What all families of a run have in common.  Everything is borrowed.
 struct StudyContext {
   const Study* study = nullptr;
   engine::Engine* engine = nullptr;
   std::shared_ptr<const model::Tokenizer> tokenizer;
   model::ChatFormat format;
+  Sharing sharing = Sharing::kOn;
   std::string key;  // of everything that can change a result, but for arm, conversation and seed
 };
 
@@ -58,12 +63,19 @@ class Family {
   void split(Unit& unit);
   void advance(Unit& unit);
   void finish(Unit& unit);
-  void after_turn(Unit& unit, Lane& lane, UnitBuilder& builder, size_t turn);
-  void keep_baseline_turn(Unit& unit, size_t turn);
+  void after_turn(Unit& unit, engine::Session& session, UnitBuilder& builder, size_t turn);
+  void keep_baseline_turn(const engine::Session& session, size_t turn);
   void probe(Unit& unit, const engine::Session& session, const UnitBuilder& builder);
   void remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const;
 
-  std::unique_ptr<engine::Session> make_session(Unit& unit);
+  engine::SessionOptions options_of(const Unit& unit) const;
+  // Signals that the baseline gathers for arms that will share its first turn.
+  policy::Needs shared_needs() const;
+  std::unique_ptr<engine::Session> make_session(const Unit& unit) const;
+  // The unit's session after the first turn, taken over from the baseline; null where it cannot be.
+  std::unique_ptr<engine::Session> share_first_turn(const Unit& unit);
+  void start_lane(Unit& unit, std::unique_ptr<Lane>& lane, UnitBuilder& builder,
+                  std::vector<LaneTurn> turns);
   std::unique_ptr<Lane> make_lane(Unit& unit, UnitBuilder& builder,
                                   std::unique_ptr<engine::Session> session,
                                   std::vector<LaneTurn> turns, size_t first_turn);
@@ -88,6 +100,7 @@ class Family {
   std::vector<std::vector<int32_t>> baseline_ids_;
   std::vector<ReplyLogits> baseline_logits_;
   std::vector<int64_t> baseline_lengths_;
+  std::unique_ptr<engine::Session> first_turn_;  // as it was at the end of the first turn
 };
 
 }  // namespace ebb::experiment

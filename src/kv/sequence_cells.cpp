@@ -24,8 +24,16 @@ SequenceCells::~SequenceCells() {
   pool_->trim();
 }
 
-SequenceCells SequenceCells::fork() const {
-  SequenceCells out(*pool_, StoreShape{1, {0}}, mode_);
+bool SequenceCells::is_renumbered() const {
+  return std::any_of(layers_.begin(), layers_.end(), [](const auto& layer) {
+    return std::any_of(layer->heads.begin(), layer->heads.end(),
+                       [](const HeadCells& cells) { return cells.pos_shift() != 0; });
+  });
+}
+
+SequenceCells SequenceCells::fork(PositionMode mode) const {
+  EBB_CHECK(mode == mode_ || !is_renumbered());
+  SequenceCells out(*pool_, StoreShape{1, {0}}, mode);
   out.shape_ = shape_;
   out.next_ = next_;
   out.layers_ = layers_;

@@ -49,7 +49,9 @@ class SequenceCells {
   SequenceCells& operator=(SequenceCells&&) = default;
 
   // The same cells under a second name.  Cost: one pointer a layer; no cell is copied.
-  SequenceCells fork() const;
+  SequenceCells fork() const { return fork(mode_); }
+  // The same under another position mode.  Requires: the same mode, or nothing renumbered so far.
+  SequenceCells fork(PositionMode mode) const;
 
   // Room for the next tokens in every layer and head; the engine then writes keys and values.
   // Throws: kOutOfMemory, leaving the sequence as it was.
@@ -83,6 +85,7 @@ class SequenceCells {
     std::vector<HeadCells> heads;
   };
   HeadCells& writable(int layer, int kv_head);
+  bool is_renumbered() const;
   void check_kept(const KeptCells& kept) const;
 
   PagePool* pool_;

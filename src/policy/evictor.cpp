@@ -10,6 +10,7 @@
 #include "policy/allocator.h"
 #include "policy/catalogue.h"
 #include "policy/gather.h"
+#include "policy/needs.h"
 #include "policy/refine.h"
 
 namespace ebb::policy {
@@ -35,12 +36,6 @@ Treatment checked(Treatment treatment, const CacheShape& shape) {
                       fmt::join(problems, "; "));
   }
   return treatment;
-}
-
-Needs combined(Needs a, const Needs& b) {
-  a.values |= b.values;
-  a.output_projection |= b.output_projection;
-  return a;
 }
 
 bool needs_every_layer(AllocatorKind kind) {
@@ -85,7 +80,7 @@ Evictor::Evictor(const Evictor& other)
 
 Evictor Evictor::clone() const { return *this; }
 
-Needs Evictor::needs() const { return combined(policy_->needs(), needs_of(treatment_.refine)); }
+Needs Evictor::needs() const { return union_of(policy_->needs(), needs_of(treatment_.refine)); }
 
 bool Evictor::acts_on(EventKind kind) const {
   return treatment_.policy != "full" && treatment_.trigger.includes(kind);

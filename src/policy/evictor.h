@@ -20,6 +20,7 @@ class Evictor {
  public:
   // Throws: kUsage with all problems when the treatment makes no sense on this cache.
   Evictor(Treatment treatment, CacheShape shape, uint64_t seed, std::string_view conversation_id);
+  Evictor(Evictor&&) = default;
 
   Needs needs() const;
   // False also where the treatment can never remove anything at such an event.

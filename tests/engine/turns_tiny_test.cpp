@@ -3,43 +3,13 @@
 
 #include "base/error.h"
 #include "engine/session.h"
-#include "engine_fixture.h"
-#include "model/chat_template.h"
-#include "policy/catalogue.h"
 #include "policy/treatment_text.h"
+#include "session_fixture.h"
 
 namespace ebb::engine {
 namespace {
 
 constexpr int kNewMax = 12;
-
-struct Stage {
-  std::filesystem::path path;
-  std::shared_ptr<const model::Tokenizer> tokenizer;
-  model::ChatFormat format;
-  Engine engine;
-
-  explicit Stage(const std::string& name)
-      : path(fixture("tiny/" + name + ".gguf")),
-        tokenizer(model::Tokenizer::load(path)),
-        format(model::ChatTemplate::find(*tokenizer).format()),
-        engine(model::Model::load(path), with_numerics(Numerics::kStrict)) {}
-
-  std::unique_ptr<Session> session(const std::string& policy,
-                                   const policy::ParamMap& params = {}) const {
-    SessionOptions options;
-    options.conversation_id = "c";
-    options.treatment = policy::make_treatment(policy, params);
-    return std::make_unique<Session>(engine, tokenizer, format, std::move(options));
-  }
-};
-
-model::TurnInput say(const std::string& text) {
-  model::TurnInput input;
-  input.parts.push_back({"Answer in one line.", Role::kInstruction, "i1"});
-  input.parts.push_back({text, Role::kContent, ""});
-  return input;
-}
 
 void talk(Stage& stage, Session& session, int n_turns, const std::function<void()>& on_step = {}) {
   for (int turn = 0; turn < n_turns; ++turn) {
@@ -217,14 +187,7 @@ TEST(Triggers, LaterBlocksOfAPromptSeeTheEvictedCache) {
 
 class EveryPolicy : public testing::TestWithParam<std::string> {};
 
-std::vector<std::string> all_names() {
-  std::vector<std::string> names;
-  for (const policy::PolicySpec& spec : policy::catalogue()) names.push_back(spec.name);
-  for (const policy::NamedTreatment& named : policy::named_treatments())
-    names.push_back(named.name);
-  return names;
-}
-INSTANTIATE_TEST_SUITE_P(Catalogue, EveryPolicy, testing::ValuesIn(all_names()),
+INSTANTIATE_TEST_SUITE_P(Catalogue, EveryPolicy, testing::ValuesIn(every_treatment_name()),
                          [](const auto& param) { return param.param; });
 
 // Three real turns with every signal coming from the engine: no policy may find a hole in them.
