@@ -64,6 +64,7 @@ void add_logits(CLI::App& app);
 void add_cache(CLI::App& app);
 void add_policies(CLI::App& app);
 void add_pull(CLI::App& app);
+void add_report(CLI::App& app);
 void add_run(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_merge(CLI::App& app);

@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   ebb::app::add_cache(app);
   ebb::app::add_policies(app);
   ebb::app::add_pull(app);
+  ebb::app::add_report(app);
   ebb::app::add_generate(app);
   ebb::app::add_score(app);
   try {

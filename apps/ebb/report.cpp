@@ -1,0 +1,54 @@
+// ebb report: tables, figures and the page of a stored study. Runs no model and asks no judge: the
+// verdicts that ebb score left in the folder are used where there are any.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "command.h"
+#include "eval/judge_answers.h"
+#include "eval/scoring.h"
+#include "record/store.h"
+#include "report/table1.h"
+#include "report/write_report.h"
+
+namespace ebb::app {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr size_t kTableWidth = 110;
+
+struct ReportFlags {
+  std::string folder;
+  std::string out;
+};
+
+void run_report(const ReportFlags& flags) {
+  const fs::path folder = flags.folder;
+  const record::StudyStore store = record::StudyStore::open_for_reading(folder);
+  report::StudyData data{store.study(), store.conversations(), store.units(), {}};
+  std::optional<eval::JudgeAnswers> answers;
+  if (const fs::path path = folder / "judge_scores.jsonl"; fs::exists(path)) {
+    answers = eval::judge_answers_from_json_lines(read_text(path));
+  }
+  data.scores =
+      eval::score_units(data.study, data.conversations, data.units, answers ? &*answers : nullptr);
+  const fs::path out = flags.out.empty() ? folder / "report" : fs::path(flags.out);
+  const report::WrittenReport written = report::write_report(data, out);
+  fmt::print("{}", report::table1_terminal(written.analysis, kTableWidth));
+  if (!written.figure_problem.empty()) fmt::print(stderr, "note: {}\n", written.figure_problem);
+  fmt::print("written: {}\n", (out / "report.html").string());
+}
+
+}  // namespace
+
+void add_report(CLI::App& app) {
+  auto flags = std::make_shared<ReportFlags>();
+  CLI::App* command =
+      app.add_subcommand("report", "Write tables, figure and page of a stored study");
+  command->add_option("run", flags->folder, "folder of the study")->required();
+  command->add_option("--out", flags->out, "folder to write to (default: report/ in the study's)");
+  command->callback([flags] { run_report(*flags); });
+}
+
+}  // namespace ebb::app
