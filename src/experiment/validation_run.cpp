@@ -287,7 +287,7 @@ void close_records(engine::Engine& engine, const Sessions& sessions,
 }  // namespace
 
 ValidationInput run_validation(engine::Engine& engine,
-                               std::shared_ptr<const model::Tokenizer> tokenizer,
+                               const std::shared_ptr<const model::Tokenizer>& tokenizer,
                                const model::ChatFormat& format,
                                const std::vector<Conversation>& conversations,
                                const ValidationOptions& options,
