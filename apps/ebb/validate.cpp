@@ -200,6 +200,10 @@ experiment::ValidationListener show_progress(Clock::time_point started) {
 void print_verdicts(const experiment::ValidationInput& result,
                     const std::vector<experiment::Criterion>& criteria) {
   for (const experiment::ArmRecord& arm : result.arms) {
+    if (arm.query_visible) {
+      fmt::print("\nnote: arm '{}' is query-visible: its policy runs when the message is known\n",
+                 arm.arm);
+    }
     if (arm.kind == experiment::ArmKind::kBaseline || arm.n_evicted > 0) continue;
     fmt::print("\nWARNING: arm '{}' never removed a cell: it is the baseline under another name\n",
                arm.arm);

@@ -9,13 +9,6 @@
 namespace ebb::engine {
 namespace {
 
-// Whether the treatment would have acted before the end of the turn.
-bool acts_within_turn(const policy::Treatment& treatment) {
-  const policy::Trigger& trigger = treatment.trigger;
-  return treatment.policy != "full" && (trigger.at_prompt_end || trigger.at_cap ||
-                                        trigger.every_n > 0 || trigger.prompt_block > 0);
-}
-
 bool same_sampling(const Sampling& a, const Sampling& b) {
   return a.temperature == b.temperature && a.top_p == b.top_p && a.seed == b.seed;
 }
@@ -49,7 +42,7 @@ std::string Session::why_no_fork(const SessionOptions& options) const {
   if (is_same_arm(options)) return "";  // a copy
   if (!sequence_.is_whole()) return "a treatment has removed cells already";
   if (turns_.size() > 1) return "its first event would have been at the end of the first turn";
-  if (turns_.size() == 1 && acts_within_turn(options.treatment)) {
+  if (turns_.size() == 1 && policy::sees_query(options.treatment)) {
     return "it acts within a turn, and the first turn is over";
   }
   if (turns_.size() == 1 && options_.treatment.trigger.prompt_block > 0) {

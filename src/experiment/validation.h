@@ -51,7 +51,8 @@ struct ArmRecord {
   ArmKind kind = ArmKind::kBaseline;
   std::string positions;  // the position mode
   std::vector<ConversationRecord> conversations;
-  uint64_t n_evicted = 0;  // cells that the treatment removed, over everything
+  bool query_visible = false;  // its policy ran after the message was known, before the reply
+  uint64_t n_evicted = 0;      // cells that the treatment removed, over everything
 };
 
 // Bytes; 0 = not measured.

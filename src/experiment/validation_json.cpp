@@ -49,8 +49,10 @@ json arm_json(const ArmRecord& arm) {
     for (const TurnRecord& turn : conversation.turns) turns.push_back(turn_json(turn));
     conversations.push_back({{"id", conversation.id}, {"turns", std::move(turns)}});
   }
-  return {
-      {"arm", arm.arm}, {"positions", arm.positions}, {"conversations", std::move(conversations)}};
+  return {{"arm", arm.arm},
+          {"positions", arm.positions},
+          {"query_visible", arm.query_visible},
+          {"conversations", std::move(conversations)}};
 }
 
 json memory_json(const MemoryRecord& memory) {

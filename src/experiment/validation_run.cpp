@@ -185,38 +185,42 @@ MemoryRecord predict_memory(const engine::Engine& engine, const model::Tokenizer
   return out;
 }
 
-ValidationInput run_validation(engine::Engine& engine,
-                               std::shared_ptr<const model::Tokenizer> tokenizer,
-                               const model::ChatFormat& format,
-                               const std::vector<Conversation>& conversations,
-                               const ValidationOptions& options,
-                               const ValidationListener& listener) {
-  ValidationInput out;
-  out.model = engine.config().name;
-  out.keep_initial = options.keep_initial;
-  out.keep_recent = options.keep_recent;
-  out.retention = options.retention;
-  out.memory = predict_memory(engine, *tokenizer, format, conversations, options);
-  const std::vector<Arm> arms = make_arms(options);
-  std::vector<std::vector<Exchange>> exchanges;
-  size_t n_turns_max = 0;
+namespace {
+
+using Sessions = std::vector<std::unique_ptr<engine::Session>>;  // [arms][conversations]
+
+// What is said, conversation by conversation, after a check that the model can take it.
+std::vector<std::vector<Exchange>> checked_exchanges(const engine::Engine& engine,
+                                                     const model::Tokenizer& tokenizer,
+                                                     const model::ChatFormat& format,
+                                                     const std::vector<Conversation>& conversations,
+                                                     int n_new_max) {
+  std::vector<std::vector<Exchange>> out;
   for (const Conversation& conversation : conversations) {
-    const int64_t n = most_tokens(*tokenizer, format, conversation, options.n_new_max);
+    const int64_t n = most_tokens(tokenizer, format, conversation, n_new_max);
     if (n > engine.config().n_ctx_train) {
       throw Error::make(ErrorKind::kUsage,
                         "conversation '{}' can take {} tokens; the model was trained for {}",
                         conversation.id, n, engine.config().n_ctx_train);
     }
-    exchanges.push_back(exchanges_of(conversation));
-    n_turns_max = std::max(n_turns_max, exchanges.back().size());
+    out.push_back(exchanges_of(conversation));
   }
+  return out;
+}
 
-  std::vector<std::unique_ptr<engine::Session>> sessions;  // [arms][conversations]
-  for (const Arm& arm : arms) {
-    ArmRecord& record = out.arms.emplace_back();
+// One session for each arm and conversation, and the arms' empty records.
+Sessions start_sessions(const engine::Engine& engine,
+                        const std::shared_ptr<const model::Tokenizer>& tokenizer,
+                        const model::ChatFormat& format,
+                        const std::vector<Conversation>& conversations,
+                        const ValidationOptions& options, std::vector<ArmRecord>& records) {
+  Sessions sessions;
+  for (const Arm& arm : make_arms(options)) {
+    ArmRecord& record = records.emplace_back();
     record.arm = arm.name;
     record.kind = arm.kind;
     record.positions = policy::to_text(arm.treatment.positions);
+    record.query_visible = policy::sees_query(arm.treatment);
     for (const Conversation& conversation : conversations) {
       record.conversations.push_back({conversation.id, {}});
       engine::SessionOptions session{.conversation_id = conversation.id,
@@ -227,39 +231,49 @@ ValidationInput run_validation(engine::Engine& engine,
           std::make_unique<engine::Session>(engine, tokenizer, format, std::move(session)));
     }
   }
+  return sessions;
+}
 
-  const size_t n_conversations = conversations.size();
-  int64_t n_tokens = 0;
-  for (size_t turn = 0; turn < n_turns_max; ++turn) {
-    std::vector<engine::Session*> active;
-    for (size_t i = 0; i < sessions.size(); ++i) {
-      const auto& turns = exchanges[i % n_conversations];
-      if (turn >= turns.size()) continue;
-      sessions[i]->begin_turn(turns[turn].input, options.n_new_max);
-      active.push_back(sessions[i].get());
-    }
-    engine::run_until_idle(engine, active, [&] {
-      n_tokens = 0;
-      for (const auto& session : sessions) n_tokens += session->sequence().next_ordinal().value;
-      if (listener.on_step) listener.on_step(turn, n_tokens);
-    });
-    for (size_t i = 0; i < sessions.size(); ++i) {
-      const auto& turns = exchanges[i % n_conversations];
-      if (turn >= turns.size()) continue;
-      ArmRecord& arm = out.arms[i / n_conversations];
-      const ConversationRecord& baseline = out.arms.front().conversations[i % n_conversations];
-      auto& records = arm.conversations[i % n_conversations].turns;
-      records.push_back(record_of(engine, *sessions[i], *tokenizer, turns[turn].turn_id));
-      records.back().baseline_share = records.back().cells_after / baseline.turns[turn].cells_after;
-    }
-    if (listener.on_turn) listener.on_turn(out.arms, turn);
-  }
+// The same turn in every session whose conversation has one, in common steps.
+void run_turn(engine::Engine& engine, const Sessions& sessions,
+              const std::vector<std::vector<Exchange>>& exchanges, size_t turn, int n_new_max,
+              const ValidationListener& listener) {
+  std::vector<engine::Session*> active;
   for (size_t i = 0; i < sessions.size(); ++i) {
-    score_replies(engine, *sessions[i],
-                  out.arms[i / n_conversations].conversations[i % n_conversations]);
+    const auto& turns = exchanges[i % exchanges.size()];
+    if (turn >= turns.size()) continue;
+    sessions[i]->begin_turn(turns[turn].input, n_new_max);
+    active.push_back(sessions[i].get());
   }
+  engine::run_until_idle(engine, active, [&] {
+    int64_t n_tokens = 0;
+    for (const auto& session : sessions) n_tokens += session->sequence().next_ordinal().value;
+    if (listener.on_step) listener.on_step(turn, n_tokens);
+  });
+}
+
+void record_turn(const engine::Engine& engine, const model::Tokenizer& tokenizer,
+                 const Sessions& sessions, const std::vector<std::vector<Exchange>>& exchanges,
+                 size_t turn, std::vector<ArmRecord>& arms) {
+  const size_t n_conversations = exchanges.size();
   for (size_t i = 0; i < sessions.size(); ++i) {
-    ArmRecord& arm = out.arms[i / n_conversations];
+    const size_t c = i % n_conversations;
+    if (turn >= exchanges[c].size()) continue;
+    auto& records = arms[i / n_conversations].conversations[c].turns;
+    records.push_back(record_of(engine, *sessions[i], tokenizer, exchanges[c][turn].turn_id));
+    // The baseline's record is the first to be made.
+    const TurnRecord& baseline = arms.front().conversations[c].turns[turn];
+    records.back().baseline_share = records.back().cells_after / baseline.cells_after;
+  }
+}
+
+// What can only be told at the end: how likely the replies were, and what was evicted in all.
+void close_records(engine::Engine& engine, const Sessions& sessions,
+                   const ValidationOptions& options, std::vector<ArmRecord>& arms) {
+  const size_t n_conversations = sessions.size() / arms.size();
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    ArmRecord& arm = arms[i / n_conversations];
+    score_replies(engine, *sessions[i], arm.conversations[i % n_conversations]);
     for (const engine::TurnRecord& turn : sessions[i]->turns()) {
       for (const engine::EventRecord& event : turn.events)
         arm.n_evicted += event.loss.n_by_treatment;
@@ -270,6 +284,34 @@ ValidationInput run_validation(engine::Engine& engine,
       }
     }
   }
+}
+
+}  // namespace
+
+ValidationInput run_validation(engine::Engine& engine,
+                               const std::shared_ptr<const model::Tokenizer>& tokenizer,
+                               const model::ChatFormat& format,
+                               const std::vector<Conversation>& conversations,
+                               const ValidationOptions& options,
+                               const ValidationListener& listener) {
+  ValidationInput out;
+  out.model = engine.config().name;
+  out.keep_initial = options.keep_initial;
+  out.keep_recent = options.keep_recent;
+  out.retention = options.retention;
+  out.memory = predict_memory(engine, *tokenizer, format, conversations, options);
+  const auto exchanges =
+      checked_exchanges(engine, *tokenizer, format, conversations, options.n_new_max);
+  size_t n_turns_max = 0;
+  for (const auto& turns : exchanges) n_turns_max = std::max(n_turns_max, turns.size());
+  const Sessions sessions =
+      start_sessions(engine, tokenizer, format, conversations, options, out.arms);
+  for (size_t turn = 0; turn < n_turns_max; ++turn) {
+    run_turn(engine, sessions, exchanges, turn, options.n_new_max, listener);
+    record_turn(engine, *tokenizer, sessions, exchanges, turn, out.arms);
+    if (listener.on_turn) listener.on_turn(out.arms, turn);
+  }
+  close_records(engine, sessions, options, out.arms);
   out.probe = probe_cache(engine, *sessions.front());
   out.memory.cache = engine.memory().cells_live;
   out.memory.activations = engine.memory().compute;

@@ -42,7 +42,7 @@ MemoryRecord predict_memory(const engine::Engine& engine, const model::Tokenizer
 // Throws: kUsage for treatments that make no sense or conversations longer than the model was
 // trained for; kOutOfMemory.
 ValidationInput run_validation(engine::Engine& engine,
-                               std::shared_ptr<const model::Tokenizer> tokenizer,
+                               const std::shared_ptr<const model::Tokenizer>& tokenizer,
                                const model::ChatFormat& format,
                                const std::vector<Conversation>& conversations,
                                const ValidationOptions& options,

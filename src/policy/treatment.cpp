@@ -184,6 +184,12 @@ bool Trigger::includes(EventKind kind) const {
   return false;
 }
 
+bool sees_query(const Treatment& treatment) {
+  const Trigger& t = treatment.trigger;
+  return treatment.policy != "full" &&
+         (t.at_prompt_end || t.at_cap || t.every_n > 0 || t.prompt_block > 0);
+}
+
 std::vector<std::string> problems_of(const Treatment& treatment) {
   Problems problems;
   const PolicySpec* spec = try_policy(treatment.policy);

@@ -115,6 +115,11 @@ struct Treatment {
   Observe observe = Observe::kLastReplyTokens;
 };
 
+// Whether the policy runs between a message and the end of its reply, so that it may know what is
+// asked. By default it runs at the end of a turn, before the next message exists. Results of the
+// two kinds answer different questions and are never compared unlabelled.
+bool sees_query(const Treatment& treatment);
+
 // ALL problems of a treatment at once, one sentence each; empty = it makes sense. `shape` adds what
 // only the model can tell (number of layers, sliding layers).
 std::vector<std::string> problems_of(const Treatment& treatment);

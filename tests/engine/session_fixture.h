@@ -21,11 +21,12 @@ struct Stage {
   model::ChatFormat format;
   Engine engine;
 
-  explicit Stage(const std::string& name)
+  explicit Stage(const std::string& name,
+                 const EngineOptions& options = with_numerics(Numerics::kStrict))
       : path(fixture("tiny/" + name + ".gguf")),
         tokenizer(model::Tokenizer::load(path)),
         format(model::ChatTemplate::find(*tokenizer).format()),
-        engine(model::Model::load(path), with_numerics(Numerics::kStrict)) {}
+        engine(model::Model::load(path), options) {}
 
   std::unique_ptr<Session> session(const std::string& policy,
                                    const policy::ParamMap& params = {}) const {

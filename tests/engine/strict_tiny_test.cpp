@@ -53,6 +53,49 @@ TEST_P(Bits, TurnByTurnEqualsAtOnceForEveryChunkSize) {
   }
 }
 
+// Chunks up to the widest step, at sizes around attention's blocks of 256 ordinals.
+TEST(BitsOfLongChunks, EqualShortOnes) {
+  for (const char* name : {"llama-q4_1", "gemma3-f32"}) {
+    const std::vector<int32_t> ids = random_ids(600, 14);
+    Engine engine(tiny_model(name), with_numerics(Numerics::kStrict, 1));
+    Sequence one = engine.make_sequence(PositionMode::kOriginal);
+    const std::vector<float> expected = run_all(engine, one, ids, 7);
+    for (const size_t chunk : {64, 100, 128, 255, 256, 257, 511, 512}) {
+      Sequence sequence = engine.make_sequence(PositionMode::kOriginal);
+      ASSERT_TRUE(same_bits(expected, run_all(engine, sequence, ids, chunk))) << name << chunk;
+    }
+  }
+}
+
+// Batches of 1 to 64 sequences, one token each: whose result is compared moves along.
+TEST(BitsOfBatches, EqualTheSequenceAloneFor1To64) {
+  for (const char* name : {"llama-q4_1", "gemma3-f32"}) {
+    Engine engine(tiny_model(name), with_numerics(Numerics::kStrict, 1));
+    std::vector<Sequence> alone;
+    std::vector<std::vector<int32_t>> ids;
+    for (uint32_t i = 0; i < 64; ++i) {
+      ids.push_back(random_ids(1, 100 + i));
+      alone.push_back(engine.make_sequence(PositionMode::kOriginal));
+      run_all(engine, alone.back(), random_ids(1 + i % 9, i));
+    }
+    std::vector<std::vector<float>> expected;
+    for (uint32_t i = 0; i < 64; ++i) {
+      Sequence fork = alone[i].fork();
+      expected.push_back(run_all(engine, fork, ids[i]));
+    }
+    for (size_t n = 1; n <= 64; ++n) {
+      std::vector<Sequence> forks;
+      std::vector<StepItem> items;
+      for (size_t i = 0; i < n; ++i) forks.push_back(alone[(i + n) % 64].fork());
+      for (size_t i = 0; i < n; ++i) items.push_back({&forks[i], ids[(i + n) % 64], {}});
+      const StepLogits step = engine.step(items);
+      for (size_t i = 0; i < n; ++i) {
+        ASSERT_TRUE(same_bits(expected[(i + n) % 64], step.row(i))) << name << " batch " << n;
+      }
+    }
+  }
+}
+
 TEST_P(Bits, ThreadsChangeNothing) {
   const std::vector<int32_t> ids = random_ids(45, 5);
   std::vector<float> first;

@@ -128,6 +128,47 @@ TEST_P(EveryPolicy, meets_its_budget_under_every_allocator_and_scope_that_makes_
   EXPECT_GE(n_valid, 4);
 }
 
+// Allocators with triggers and scopes: a cap leaves room for what comes, and no event is allowed
+// more than its budget.
+TEST_P(EveryPolicy, meets_its_budget_at_every_event_under_every_allocator_and_scope) {
+  const std::pair<const char*, EventKind> triggers[] = {
+      {"prompt_end", EventKind::kPromptEnd},
+      {"turn_end", EventKind::kTurnEnd},
+      {"every_n:4", EventKind::kEveryN},
+      {"cap", EventKind::kCap},
+      {"prompt_block:16", EventKind::kPromptBlock}};
+  int n_valid = 0;
+  for (const char* allocator :
+       {"uniform", "pyramid", "ada_floor", "ada_mix", "global", "span_quota"}) {
+    for (const auto& [trigger, kind] : triggers) {
+      for (const char* scope : {"whole", "newest_turn", "hybrid"}) {
+        ParamMap settings = {
+            {"budget", "12"}, {"allocator", allocator}, {"scope", scope}, {"trigger", trigger}};
+        if (std::string(scope) == "hybrid") settings["hybrid_cap"] = "30";
+        Treatment made;
+        try {
+          made = treatment(settings);
+        } catch (const Error&) {
+          continue;  // refused as senseless
+        }
+        ++n_valid;
+        FakeCache cache = full_cache();
+        EventInfo event = last_event();
+        event.kind = kind;
+        event.n_incoming = kind == EventKind::kCap ? 1 : 0;
+        const auto plan = plan_once(cache, made, event);
+        expect_well_formed(plan);
+        const size_t n_each = std::string(scope) == "whole"         ? 12
+                              : std::string(scope) == "newest_turn" ? kTurnBegin + 12
+                                                                    : 30;
+        EXPECT_EQ(n_total(plan), 6 * (n_each - static_cast<size_t>(event.n_incoming)))
+            << allocator << " " << trigger << " " << scope;
+      }
+    }
+  }
+  EXPECT_GE(n_valid, 10);
+}
+
 TEST_P(EveryPolicy, never_evicts_what_is_protected) {
   FakeCache cache = full_cache();
   const auto plan = plan_once(cache,
