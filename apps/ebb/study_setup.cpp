@@ -62,10 +62,7 @@ std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
   open->study = read_study(flags);
   const experiment::Study& study = open->study;
   open->data = experiment::load_conversations(study.data);
-  auto& conversations = open->data.conversations;
-  if (study.limit > 0 && conversations.size() > static_cast<size_t>(study.limit)) {
-    conversations.resize(static_cast<size_t>(study.limit));
-  }
+  experiment::sample_conversations(open->data.conversations, study.limit);
   open->model = model::Model::load(study.model);
   open->tokenizer = model::Tokenizer::load(study.model);
   open->format = std::make_unique<model::ChatTemplate>(

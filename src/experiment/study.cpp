@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "base/text.h"
 #include "policy/treatment_text.h"
 
@@ -193,6 +194,17 @@ std::vector<uint64_t> seeds_of(const Study& study, const StudyArm& arm) {
   size_t n = is_random ? study.seeds.size() : 1;
   if (arm.n_seeds > 0) n = std::min(n, static_cast<size_t>(arm.n_seeds));
   return {study.seeds.begin(), study.seeds.begin() + static_cast<ptrdiff_t>(n)};
+}
+
+void sample_conversations(std::vector<Conversation>& conversations, int64_t limit) {
+  if (limit <= 0 || conversations.size() <= static_cast<size_t>(limit)) return;
+  std::vector<uint64_t> keys;
+  for (const Conversation& c : conversations) keys.push_back(conversation_key(c.id));
+  const auto last = static_cast<size_t>(limit) - 1;
+  std::nth_element(keys.begin(), keys.begin() + static_cast<ptrdiff_t>(last), keys.end());
+  const uint64_t most = keys[last];
+  std::erase_if(conversations,
+                [&](const Conversation& c) { return conversation_key(c.id) > most; });
 }
 
 const std::vector<Preset>& presets() {

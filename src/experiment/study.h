@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/sampler.h"
+#include "experiment/conversation.h"
 #include "policy/treatment.h"
 #include "record/study_records.h"
 
@@ -54,7 +55,7 @@ struct Study {
   std::string question;
   std::string model;  // path; usually given on the command line
   std::string data;   // path
-  int64_t limit = 0;  // conversations at most; 0 = all
+  int64_t limit = 0;  // conversations at most, a sample by their ids; 0 = all
   int64_t max_new = 100;
   std::vector<uint64_t> seeds{0};
   History history = History::kRecorded;
@@ -89,6 +90,10 @@ std::string to_toml(const Study& study);
 policy::Treatment treatment_of(const StudyArm& arm, const std::vector<int64_t>& schedule = {});
 // Seeds that an arm is run with: one where nothing is drawn.
 std::vector<uint64_t> seeds_of(const Study& study, const StudyArm& arm);
+
+// Leaves `limit` conversations, those whose ids have the smallest hashes, in the order of the file:
+// a sample that does not follow how the file is sorted, the same on every run.  limit 0: all.
+void sample_conversations(std::vector<Conversation>& conversations, int64_t limit);
 
 struct Preset {
   std::string name;
