@@ -44,7 +44,7 @@ void run_cache(const CacheFlags& flags) {
     throw Error::make(ErrorKind::kUsage, "--out {}: expected a name that ends in .npz or .json",
                       flags.out);
   }
-  const auto model = model::Model::load(flags.model);
+  const auto model = open_model(flags.model);
   const auto tokenizer = model::Tokenizer::load(flags.model);
   const std::vector<int32_t> ids = flags.text.ids(*tokenizer);
   const policy::Treatment treatment = flags.treatment.treatment();

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/platform.h"
 #include "base/text.h"
+#include "bus_error.h"
+#include "model/first_touch.h"
 #include "policy/treatment_text.h"
 
 namespace ebb::app {
@@ -40,6 +43,26 @@ engine::EngineOptions ComputeFlags::options() const {
                       cells);
   }
   return out;
+}
+
+namespace {
+
+// ~/.cache/ebb, or "" where nobody says which folder that is.
+std::filesystem::path cache_folder() {
+  if (const char* cache = std::getenv("EBB_CACHE"); cache != nullptr && *cache != '\0')
+    return cache;
+  const char* home = std::getenv("HOME");
+  return home == nullptr || *home == '\0' ? std::filesystem::path()
+                                          : std::filesystem::path(home) / ".cache/ebb";
+}
+
+}  // namespace
+
+std::shared_ptr<const model::Model> open_model(const std::filesystem::path& path) {
+  const std::filesystem::path cache = cache_folder();
+  model::check_first_touch(path, cache.empty() ? cache : cache / "checked");
+  name_mapped_file(path.string());
+  return model::Model::load(path);
 }
 
 std::unique_ptr<engine::Engine> open_engine(std::shared_ptr<const model::Model> model,

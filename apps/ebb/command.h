@@ -48,6 +48,10 @@ struct TextFlags {
   std::vector<int32_t> ids(const model::Tokenizer& tokenizer) const;
 };
 
+// A model whose file was tried in a child process first, unless it was before.  Throws: kBadModel.
+// Requires: no other threads.
+std::shared_ptr<const model::Model> open_model(const std::filesystem::path& path);
+
 // An engine, if its weights fit.  Throws: kOutOfMemory with what is needed and what is there.
 std::unique_ptr<engine::Engine> open_engine(std::shared_ptr<const model::Model> model,
                                             const ComputeFlags& flags);

@@ -24,7 +24,7 @@ struct LogitsFlags {
 };
 
 void run_logits(const LogitsFlags& flags) {
-  const auto model = model::Model::load(flags.model);
+  const auto model = open_model(flags.model);
   const auto tokenizer = model::Tokenizer::load(flags.model);
   const std::vector<int32_t> ids = flags.text.ids(*tokenizer);
   const auto n_ids = static_cast<int64_t>(ids.size());

@@ -222,7 +222,7 @@ void run_validate(ValidateFlags& flags) {
   const experiment::ConversationSet set = load_some(flags);
   std::string eviction_log;
   if (!flags.evictions_path.empty()) flags.options.eviction_log = &eviction_log;
-  const auto model = model::Model::load(flags.model);
+  const auto model = open_model(flags.model);
   const auto tokenizer = model::Tokenizer::load(flags.model);
   const auto format = model::ChatTemplate::find(*tokenizer, flags.chat_template);
   if (!format.notice().empty()) fmt::print("note: {}\n", format.notice());
