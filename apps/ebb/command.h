@@ -52,7 +52,7 @@ struct TextFlags {
 // Requires: no other threads.
 std::shared_ptr<const model::Model> open_model(const std::filesystem::path& path);
 
-// An engine, if its weights fit.  Throws: kOutOfMemory with what is needed and what is there.
+// An engine. Whether it fits is checked before, by check_fits() of memory.h.
 std::unique_ptr<engine::Engine> open_engine(std::shared_ptr<const model::Model> model,
                                             const ComputeFlags& flags);
 
