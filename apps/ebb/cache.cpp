@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "command.h"
 #include "kept_cells.h"
+#include "memory.h"
 #include "record/npy.h"
 
 namespace ebb::app {
@@ -44,10 +45,12 @@ void run_cache(const CacheFlags& flags) {
     throw Error::make(ErrorKind::kUsage, "--out {}: expected a name that ends in .npz or .json",
                       flags.out);
   }
-  const auto model = model::Model::load(flags.model);
+  const auto model = open_model(flags.model);
   const auto tokenizer = model::Tokenizer::load(flags.model);
   const std::vector<int32_t> ids = flags.text.ids(*tokenizer);
   const policy::Treatment treatment = flags.treatment.treatment();
+  check_fits_for_text(*model, flags.compute.options(), static_cast<int64_t>(ids.size()),
+                      flags.treatment.treatment());
   const auto opened = open_engine(model, flags.compute);
   engine::Engine& engine = *opened;
   OneEvent event(engine, treatment, flags.seed);

@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/platform.h"
 #include "base/text.h"
+#include "bus_error.h"
+#include "memory.h"
+#include "model/first_touch.h"
 #include "policy/treatment_text.h"
 
 namespace ebb::app {
@@ -42,17 +46,30 @@ engine::EngineOptions ComputeFlags::options() const {
   return out;
 }
 
+namespace {
+
+// ~/.cache/ebb, or "" where nobody says which folder that is.
+std::filesystem::path cache_folder() {
+  if (const char* cache = std::getenv("EBB_CACHE"); cache != nullptr && *cache != '\0')
+    return cache;
+  const char* home = std::getenv("HOME");
+  return home == nullptr || *home == '\0' ? std::filesystem::path()
+                                          : std::filesystem::path(home) / ".cache/ebb";
+}
+
+}  // namespace
+
+std::shared_ptr<const model::Model> open_model(const std::filesystem::path& path) {
+  check_fits_to_open(path);
+  const std::filesystem::path cache = cache_folder();
+  model::check_first_touch(path, cache.empty() ? cache : cache / "checked");
+  name_mapped_file(path.string());
+  return model::Model::load(path);
+}
+
 std::unique_ptr<engine::Engine> open_engine(std::shared_ptr<const model::Model> model,
                                             const ComputeFlags& flags) {
   const engine::EngineOptions options = flags.options();
-  const uint64_t needed = engine::Engine::predict_weights_bytes(*model, options);
-  const uint64_t available = platform::memory_status().available_bytes;
-  if (available > 0 && needed > available) {
-    throw Error::make(
-        ErrorKind::kOutOfMemory, "the weights need {} with numerics {}, but {} are available{}",
-        bytes_text(needed), flags.numerics, bytes_text(available),
-        options.numerics == engine::Numerics::kReference ? ": strict needs less" : "");
-  }
   return std::make_unique<engine::Engine>(std::move(model), options);
 }
 

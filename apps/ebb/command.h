@@ -48,7 +48,11 @@ struct TextFlags {
   std::vector<int32_t> ids(const model::Tokenizer& tokenizer) const;
 };
 
-// An engine, if its weights fit.  Throws: kOutOfMemory with what is needed and what is there.
+// A model whose file was tried in a child process first, unless it was before.  Throws: kBadModel.
+// Requires: no other threads.
+std::shared_ptr<const model::Model> open_model(const std::filesystem::path& path);
+
+// An engine. Whether it fits is checked before, by check_fits() of memory.h.
 std::unique_ptr<engine::Engine> open_engine(std::shared_ptr<const model::Model> model,
                                             const ComputeFlags& flags);
 

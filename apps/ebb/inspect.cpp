@@ -106,7 +106,7 @@ void print_report(const model::Model& model, const experiment::CacheGeometry& ge
 }
 
 void run_inspect(const InspectFlags& flags) {
-  const auto model = model::Model::load(flags.model);
+  const auto model = open_model(flags.model);
   const auto geometry = experiment::cache_geometry(model->config(), cell_type_named(flags.cells));
   if (flags.as_json) {
     fmt::print("{}\n", report_json(*model, geometry, flags).dump(2));

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "command.h"
 #include "kept_cells.h"
+#include "memory.h"
 #include "record/npy.h"
 
 namespace ebb::app {
@@ -24,7 +25,7 @@ struct LogitsFlags {
 };
 
 void run_logits(const LogitsFlags& flags) {
-  const auto model = model::Model::load(flags.model);
+  const auto model = open_model(flags.model);
   const auto tokenizer = model::Tokenizer::load(flags.model);
   const std::vector<int32_t> ids = flags.text.ids(*tokenizer);
   const auto n_ids = static_cast<int64_t>(ids.size());
@@ -39,6 +40,8 @@ void run_logits(const LogitsFlags& flags) {
   if (!flags.kept_path.empty() && !flags.treatment.policy.empty()) {
     throw Error(ErrorKind::kUsage, "--policy and --kept exclude each other");
   }
+  check_fits_for_text(*model, flags.compute.options(), static_cast<int64_t>(ids.size()),
+                      flags.treatment.treatment());
   const auto opened = open_engine(model, flags.compute);
   engine::Engine& engine = *opened;
   parse_positions(flags.treatment.positions);  // a wrong name is told before anything is computed

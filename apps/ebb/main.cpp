@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/platform.h"
+#include "bus_error.h"
 #include "command.h"
 
 int main(int argc, char** argv) {
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   // start.
   constexpr const char* kSettings[] = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"};
   ebb::platform::restart_with_setting(kSettings, "10000", argv);
+  ebb::app::install_bus_error_handler();
   CLI::App app{"ebb: measures what a language model forgets when its KV cache is evicted"};
   app.name("ebb");
   app.set_version_flag("--version", "ebb " EBB_VERSION);

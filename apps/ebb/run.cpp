@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/platform.h"
+#include "memory.h"
 #include "record/npy.h"
 #include "record/store.h"
 #include "study_setup.h"
@@ -136,7 +137,7 @@ void run_study_command(const RunFlags& flags) {
   const experiment::StudyPlan plan =
       experiment::plan_study(open->context, open->data.conversations);
   fmt::print("{}", plan_text(*open, plan));
-  const uint64_t available = platform::memory_status().available_bytes;
+  const uint64_t available = usable_memory().available_bytes;
   if (available > 0 && plan.n_bytes_family > available) {
     throw Error::make(ErrorKind::kOutOfMemory,
                       "one conversation with all its arms needs {}, but {} are available: give "

@@ -9,6 +9,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "experiment/unit_id.h"
+#include "memory.h"
 #include "stats/power.h"
 
 namespace ebb::app {
@@ -63,11 +64,15 @@ std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
   const experiment::Study& study = open->study;
   open->data = experiment::load_conversations(study.data);
   experiment::sample_conversations(open->data.conversations, study.limit);
-  open->model = model::Model::load(study.model);
+  open->model = open_model(study.model);
   open->tokenizer = model::Tokenizer::load(study.model);
   open->format = std::make_unique<model::ChatTemplate>(
       model::ChatTemplate::find(*open->tokenizer, flags.chat_template));
   open->model_sha256 = sha256_file(study.model);
+  const engine::EngineOptions compute = flags.compute.options();
+  check_fits(engine::plan_memory(*open->model, compute, {}, compute.n_rows_max,
+                                 static_cast<int>(study.max_new)),
+             compute, "lower --max-new");
   open->engine = open_engine(open->model, flags.compute);
   open->context.study = &open->study;
   open->context.engine = open->engine.get();

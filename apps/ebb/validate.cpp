@@ -10,6 +10,7 @@
 #include "base/platform.h"
 #include "command.h"
 #include "experiment/validation_run.h"
+#include "memory.h"
 #include "policy/treatment_text.h"
 #include "record/npy.h"
 
@@ -100,20 +101,6 @@ policy::Treatment parse_arm(const std::string& text, const std::string& position
     }
   }
   return policy::make_treatment(text.substr(0, colon), params);
-}
-
-void check_memory(const experiment::MemoryRecord& memory, const platform::MemoryStatus& status) {
-  fmt::print("memory: needs about {} (weights {}, cells {}, activations {}); {} available\n",
-             bytes_text(memory.predicted_peak), bytes_text(memory.weights),
-             bytes_text(memory.cache), bytes_text(memory.activations),
-             bytes_text(status.available_bytes));
-  const uint64_t still_needed = memory.cache + memory.activations;
-  if (status.available_bytes > 0 && still_needed > status.available_bytes) {
-    throw Error::make(
-        ErrorKind::kOutOfMemory,
-        "cells and activations need {}, but {} are available: lower --limit or --max-new",
-        bytes_text(still_needed), bytes_text(status.available_bytes));
-  }
 }
 
 // A run can take an hour: that its result has no place is told before.
@@ -227,16 +214,18 @@ void run_validate(ValidateFlags& flags) {
   const experiment::ConversationSet set = load_some(flags);
   std::string eviction_log;
   if (!flags.evictions_path.empty()) flags.options.eviction_log = &eviction_log;
-  const auto model = model::Model::load(flags.model);
+  const auto model = open_model(flags.model);
   const auto tokenizer = model::Tokenizer::load(flags.model);
   const auto format = model::ChatTemplate::find(*tokenizer, flags.chat_template);
   if (!format.notice().empty()) fmt::print("note: {}\n", format.notice());
+  const engine::EngineOptions compute = flags.compute.options();
+  const engine::MemoryPlan memory = experiment::plan_memory(
+      *model, compute, *tokenizer, format.format(), set.conversations, flags.options);
+  fmt::print("memory: needs about {}; {} available\n", bytes_text(memory.predicted_peak()),
+             bytes_text(usable_memory().available_bytes));
+  check_fits(memory, compute, "lower --limit or --max-new");
   const auto engine = open_engine(model, flags.compute);
   print_setting(flags, *engine, *model);
-  const auto memory = experiment::predict_memory(*engine, *tokenizer, format.format(),
-                                                 set.conversations, flags.options);
-  check_memory(memory, platform::memory_status());
-
   const experiment::ValidationInput result =
       experiment::run_validation(*engine, tokenizer, format.format(), set.conversations,
                                  flags.options, show_progress(started));

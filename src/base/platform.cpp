@@ -292,16 +292,16 @@ size_t resident_bytes() {
 
 MemoryStatus memory_status() {
   MemoryStatus status = memory_status_under("/");
-  struct rlimit limit {};
-  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    std::ifstream in("/proc/self/statm");
-    uint64_t n_pages_mapped = 0;
-    in >> n_pages_mapped;
+  const auto apply = [&](auto resource, const char* used_field) {
+    struct rlimit limit {};
+    if (::getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
     const uint64_t total = limit.rlim_cur;
-    const uint64_t mapped = std::min(total, n_pages_mapped * system_page_bytes());
+    const uint64_t used = field_in("/proc/self/status", used_field).value_or(0) * 1024;
     status.limit_bytes = std::min(status.limit_bytes, total);
-    status.available_bytes = std::min(status.available_bytes, total - mapped);
-  }
+    status.available_bytes = std::min(status.available_bytes, total - std::min(total, used));
+  };
+  apply(RLIMIT_AS, "VmSize");
+  apply(RLIMIT_DATA, "VmData");
   return status;
 }
 

@@ -80,7 +80,7 @@ struct MemoryStatus {
   uint64_t available_bytes =
       0;  // what this process can still take without swapping or being killed
 };
-// Honours cgroup v1 and v2 and the address space limit.
+// Honours cgroup v1 and v2, MemAvailable, and the process's limits on addresses and data.
 MemoryStatus memory_status();
 // The same from another root folder with proc/ and sys/ in it (tests); no address space limit.
 MemoryStatus memory_status_under(const std::filesystem::path& root);

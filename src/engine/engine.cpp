@@ -9,6 +9,7 @@
 #include "engine/cell_reader.h"
 #include "engine/graph.h"
 #include "engine/head_plan.h"
+#include "engine/memory_plan.h"
 #include "kernels/linear_isa.h"
 #include "kernels/numbers.h"
 
@@ -306,17 +307,7 @@ std::span<const float> Engine::rope_frequencies(int layer) const {
 }
 
 policy::CacheShape Engine::cache_shape() const {
-  const model::ModelConfig& c = config();
-  policy::CacheShape shape;
-  shape.n_layers = c.n_layers;
-  shape.n_q_heads = c.n_q_heads;
-  shape.n_kv_heads = c.n_kv_heads;
-  shape.head_dim = c.head_dim;
-  shape.n_embd = c.n_embd;
-  shape.attention_scale = c.attention_scale;
-  shape.cell_bytes = impl_->pool.format().cell_bytes();
-  for (int i = 0; i < c.n_layers; ++i) shape.is_sliding.push_back(c.is_sliding(i));
-  return shape;
+  return cache_shape_of(config(), impl_->pool.format().cell_bytes());
 }
 
 EngineMemory Engine::memory() const {
@@ -327,16 +318,7 @@ EngineMemory Engine::memory() const {
 }
 
 size_t Engine::predict_compute_bytes(int n_rows, int n_logit_rows) const {
-  const model::ModelConfig& c = config();
-  // The widest moment of a layer: input, its norm, gate, up and their product; or q, k, v and the
-  // output.
-  const size_t ffn = static_cast<size_t>(2 * c.n_embd + 3 * c.n_ff);
-  const size_t attention = static_cast<size_t>(2 * c.n_embd + 3 * c.n_q_heads * c.head_dim +
-                                               2 * c.n_kv_heads * c.head_dim);
-  const size_t layer = std::max(ffn, attention) * static_cast<size_t>(n_rows);
-  const size_t head =
-      static_cast<size_t>(n_logit_rows) * static_cast<size_t>(c.n_vocab + 2 * c.n_embd);
-  return (layer + head) * sizeof(float);
+  return predict_step_bytes(config(), n_rows, n_logit_rows);
 }
 
 }  // namespace ebb::engine

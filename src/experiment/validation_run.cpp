@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/platform.h"
@@ -134,58 +135,75 @@ CacheProbe probe_cache(engine::Engine& engine, const engine::Session& session) {
   return probe;
 }
 
-// Tokens of a conversation when every reply takes all it may.
-int64_t most_tokens(const model::Tokenizer& tokenizer, const model::ChatFormat& format,
-                    const Conversation& conversation, int n_new_max) {
-  int64_t n = 0;
-  int turn = 0;
+// Tokens of each turn when every reply takes all it may.
+std::vector<int64_t> turn_tokens(const model::Tokenizer& tokenizer, const model::ChatFormat& format,
+                                 const Conversation& conversation, int n_new_max) {
+  std::vector<int64_t> out;
   for (const Exchange& exchange : exchanges_of(conversation)) {
-    const auto place = turn++ == 0 ? model::TurnPlace::kFirst : model::TurnPlace::kLater;
+    const auto place = out.empty() ? model::TurnPlace::kFirst : model::TurnPlace::kLater;
     const auto pieces = model::render_user_turn(format, place, exchange.input);
     constexpr int kClosing = 8;  // closing template tokens
-    n += static_cast<int64_t>(model::encode_pieces(tokenizer, pieces).ids.size()) + n_new_max +
-         kClosing;
+    out.push_back(static_cast<int64_t>(model::encode_pieces(tokenizer, pieces).ids.size()) +
+                  n_new_max + kClosing);
   }
-  return n;
+  return out;
+}
+
+int64_t sum_of(const std::vector<int64_t>& turns) {
+  return std::accumulate(turns.begin(), turns.end(), int64_t{0});
+}
+
+// Cells of one layer and head at the fullest moment; treatments other than the plan's own are taken
+// to keep all.
+int64_t most_cells(const Arm& arm, const std::vector<int64_t>& turns,
+                   const ValidationOptions& options) {
+  int64_t held = 0;
+  int64_t most = 0;
+  for (const int64_t n : turns) {
+    held += n;
+    most = std::max(most, held);
+    if (arm.kind == ArmKind::kStreaming) {
+      held = std::min(held, options.keep_initial + options.keep_recent);
+    }
+    if (arm.kind == ArmKind::kRandom) {
+      held = std::max<int64_t>(1, options.retention.floor_of(held));
+    }
+  }
+  return most;
 }
 
 }  // namespace
 
-MemoryRecord predict_memory(const engine::Engine& engine, const model::Tokenizer& tokenizer,
-                            const model::ChatFormat& format,
-                            const std::vector<Conversation>& conversations,
-                            const ValidationOptions& options) {
-  MemoryRecord out;
-  const engine::EngineMemory memory = engine.memory();
-  const policy::CacheShape shape = engine.cache_shape();
-  const size_t n_arms = make_arms(options).size();
-  // Weights that have no packed copy (the embedding's rows) are read from the mapped file.
-  const model::Weight& embedding = engine.model().token_embedding();
-  out.weights = memory.weights_packed > 0 ? memory.weights_packed + embedding.size_bytes()
-                                          : memory.weights_mapped;
-  uint64_t longest = 0;
+engine::MemoryPlan plan_memory(const model::Model& model, const engine::EngineOptions& compute,
+                               const model::Tokenizer& tokenizer, const model::ChatFormat& format,
+                               const std::vector<Conversation>& conversations,
+                               const ValidationOptions& options) {
+  std::vector<engine::SequenceNeed> sequences;
+  const std::vector<Arm> arms = make_arms(options);
+  int64_t n_prompt_rows = 0;  // of the largest step
   for (const Conversation& conversation : conversations) {
-    const auto n =
-        static_cast<uint64_t>(most_tokens(tokenizer, format, conversation, options.n_new_max));
-    longest = std::max(longest, n);
-    for (int layer = 0; layer < shape.n_layers; ++layer) {
-      const bool is_sliding = shape.is_sliding[static_cast<size_t>(layer)];
-      const uint64_t window = is_sliding ? static_cast<uint64_t>(engine.config().window) : n;
-      const uint64_t n_cells = std::min(n, window) * static_cast<uint64_t>(shape.n_kv_heads);
-      out.cache += n_arms * n_cells * shape.cell_bytes;
+    const auto turns = turn_tokens(tokenizer, format, conversation, options.n_new_max);
+    for (const Arm& arm : arms) {
+      sequences.push_back(
+          engine::sequence_need(model.config(), arm.treatment, most_cells(arm, turns, options)));
+      n_prompt_rows += turns.empty() ? 0 : *std::max_element(turns.begin(), turns.end());
     }
   }
-  const auto n_rows = std::min<uint64_t>(longest * n_arms * conversations.size(),
-                                         static_cast<uint64_t>(engine.options().n_rows_max));
-  out.activations = engine.predict_compute_bytes(static_cast<int>(n_rows), options.n_new_max);
-  constexpr uint64_t kProgram = uint64_t{48} << 20;  // code, vocabulary, page tables
-  out.predicted_peak = out.weights + out.cache + out.activations + kProgram;
-  const platform::MemoryStatus status = platform::memory_status();
-  out.limit = status.limit_bytes;
-  return out;
+  const auto n_rows = std::min<int64_t>(n_prompt_rows, compute.n_rows_max);
+  const auto n_logits =
+      std::max<int64_t>(options.n_new_max, static_cast<int64_t>(sequences.size()));
+  return engine::plan_memory(model, compute, sequences, static_cast<int>(n_rows),
+                             static_cast<int>(n_logits));
 }
 
 namespace {
+
+MemoryRecord record_of(const engine::MemoryPlan& plan) {
+  MemoryRecord out;
+  out.predicted_peak = plan.predicted_peak();
+  out.limit = platform::memory_status().limit_bytes;
+  return out;
+}
 
 using Sessions = std::vector<std::unique_ptr<engine::Session>>;  // [arms][conversations]
 
@@ -197,7 +215,7 @@ std::vector<std::vector<Exchange>> checked_exchanges(const engine::Engine& engin
                                                      int n_new_max) {
   std::vector<std::vector<Exchange>> out;
   for (const Conversation& conversation : conversations) {
-    const int64_t n = most_tokens(tokenizer, format, conversation, n_new_max);
+    const int64_t n = sum_of(turn_tokens(tokenizer, format, conversation, n_new_max));
     if (n > engine.config().n_ctx_train) {
       throw Error::make(ErrorKind::kUsage,
                         "conversation '{}' can take {} tokens; the model was trained for {}",
@@ -299,7 +317,10 @@ ValidationInput run_validation(engine::Engine& engine,
   out.keep_initial = options.keep_initial;
   out.keep_recent = options.keep_recent;
   out.retention = options.retention;
-  out.memory = predict_memory(engine, *tokenizer, format, conversations, options);
+  out.memory = record_of(
+      plan_memory(engine.model(), engine.options(), *tokenizer, format, conversations, options));
+  const engine::EngineMemory held = engine.memory();
+  out.memory.weights = held.weights_packed > 0 ? held.weights_packed : held.weights_mapped;
   const auto exchanges =
       checked_exchanges(engine, *tokenizer, format, conversations, options.n_new_max);
   size_t n_turns_max = 0;

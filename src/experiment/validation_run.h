@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/memory_plan.h"
 #include "experiment/conversation.h"
 #include "experiment/validation.h"
 #include "model/chat_template.h"
@@ -33,11 +34,11 @@ struct ValidationListener {
   std::function<void(size_t turn, int64_t n_tokens)> on_step;
 };
 
-// What one run can need at most, before anything is computed.
-MemoryRecord predict_memory(const engine::Engine& engine, const model::Tokenizer& tokenizer,
-                            const model::ChatFormat& format,
-                            const std::vector<Conversation>& conversations,
-                            const ValidationOptions& options);
+// What one run can need at most, before anything is allocated.
+engine::MemoryPlan plan_memory(const model::Model& model, const engine::EngineOptions& compute,
+                               const model::Tokenizer& tokenizer, const model::ChatFormat& format,
+                               const std::vector<Conversation>& conversations,
+                               const ValidationOptions& options);
 
 // Throws: kUsage for treatments that make no sense or conversations longer than the model was
 // trained for; kOutOfMemory.

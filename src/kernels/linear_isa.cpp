@@ -1,6 +1,10 @@
 // Run-time choice of the instruction set, by what the processor reports.
 #include "kernels/linear_isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "base/error.h"
 #include "kernels/linear_kernels.h"
 
@@ -20,13 +24,22 @@ std::string_view name_of(Isa isa) {
   return "";
 }
 
+#if defined(__x86_64__)
+// By hand: clang before 15 does not know the name.
+static bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kF16c = 1U << 29;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & kF16c) != 0;
+}
+#endif
+
 bool can_run(Isa isa) {
   if (isa == Isa::kBest || isa == Isa::kPortable) {
     return true;
   }
 #if defined(__x86_64__)
-  const bool has_avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
-                        __builtin_cpu_supports("f16c") != 0;
+  const bool has_avx2 =
+      __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && has_f16c();
   if (isa == Isa::kAvx2) {
     return has_avx2;
   }

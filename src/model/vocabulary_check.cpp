@@ -52,6 +52,8 @@ void check_unique(const GgufFile& file, const Tokens& tokens) {
         return a.first == b.first && tokens[a.second] == tokens[b.second];
       });
   if (twice == order.end()) return;
+  // adjacent_find gives the end or the first of two.
+  // cppcheck-suppress derefInvalidIteratorRedundantCheck
   const auto [first, second] = std::minmax(twice->second, (twice + 1)->second);
   fail(file, "tokenizer.ggml.tokens", "found token {} equal to token {}, expected every token once",
        second, first);

@@ -67,6 +67,16 @@ void StudyStore::execute(const std::function<void()>& action) const {
 
 namespace {
 
+// Reads a record of our own writing: where it cannot be read, the file is damaged.
+template <typename Read>
+auto read_stored(const fs::path& path, Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    throw Error::make(ErrorKind::kStorage, "{}: damaged: {}", path.string(), error.what());
+  }
+}
+
 void check_file(SQLite::Database& db, const fs::path& path) {
   const int version = db.execAndGet("PRAGMA user_version").getInt();
   if (version > StudyStore::kSchemaVersion) {
@@ -182,7 +192,7 @@ StudyInfo StudyStore::study() const {
   if (!text) {
     throw Error::make(ErrorKind::kStorage, "{}: holds no study yet", state_->path.string());
   }
-  return study_from_json(*text);
+  return read_stored(state_->path, [&] { return study_from_json(*text); });
 }
 
 std::string StudyStore::resolved() const {
@@ -196,7 +206,8 @@ std::vector<ConversationText> StudyStore::conversations() const {
   execute([&] {
     SQLite::Statement query(state_->db, "SELECT json FROM conversations ORDER BY place");
     while (query.executeStep()) {
-      out.push_back(conversation_from_json(query.getColumn(0).getString()));
+      const std::string json = query.getColumn(0).getString();
+      out.push_back(read_stored(state_->path, [&] { return conversation_from_json(json); }));
     }
   });
   return out;

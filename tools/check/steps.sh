@@ -58,6 +58,32 @@ check_tidy() {
     2> >(grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header-filter' >&2)
 }
 
+# cppcheck on the same files as clang-tidy; each suppression says why in its file.
+check_cppcheck() {
+  local files
+  files=$(changed_sources | grep -E '^(src|apps)/.*\.cpp$') || true
+  [ "${1:-}" != --all ] || files=$(our_sources | grep -E '^(src|apps)/.*\.cpp$')
+  if [ -z "$files" ]; then
+    say "cppcheck: no changed sources"
+    return 0
+  fi
+  echo "$files" | xargs cppcheck --quiet --std=c++20 --language=c++ -j "$jobs" -I src -I include \
+    --enable=warning,portability --inline-suppr --suppressions-list=tools/check/cppcheck.supp \
+    --error-exitcode=1
+}
+
+# Lines that unit and tiny tests execute, printed for the parts where a gap costs a result.
+coverage() {
+  build coverage ebb_label_unit ebb_label_tiny ebb
+  find build-coverage -name '*.gcda' -delete
+  run_label build-coverage '(unit|tiny)' 2 || return 1
+  local part
+  for part in src/model src/record src/kv src/policy; do
+    echo "$part: $(gcovr --root . --object-directory build-coverage --filter "$part/" --print-summary 2>/dev/null |
+      sed -n 's/^lines: //p')"
+  done
+}
+
 # Generated documents say what the program says.
 check_docs() {
   [ -f docs/policies.md ] && has_target release ebb || { say "docs: nothing generated yet"; return 0; }
@@ -88,7 +114,7 @@ check_sanitizers() {
 check_all() {
   local step failed=""
   configure release
-  for step in format arrows sizes headers tidy docs; do
+  for step in format arrows sizes headers tidy cppcheck docs; do
     say "$step"
     "check_$step" || failed="$failed $step"
   done

@@ -8,10 +8,10 @@ build_packages="g++ cmake ninja-build ccache git python3 python3-venv pkg-config
   libhwy-dev libdnnl-dev librandom123-dev libboost-dev
   libsqlite3-dev libsqlitecpp-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
   libtomlplusplus-dev libssl-dev zlib1g-dev libcurl4-openssl-dev libicu-dev libcld2-dev gnuplot-nox"
-check_packages="clang-format clang-tidy"
+check_packages="clang-format clang-tidy clang cppcheck gcovr"
 brew_packages="cmake ninja ccache python@3.12 pkgconf googletest google-benchmark highway onednn
   random123 boost sqlite sqlitecpp nlohmann-json cli11 fmt spdlog tomlplusplus openssl@3 curl icu4c gnuplot"
-brew_check_packages="clang-format llvm"
+brew_check_packages="clang-format llvm cppcheck gcovr"
 
 # Names of those Debian packages among the arguments that are not installed; one call of dpkg-query,
 # which fails for a name that it has never met.
