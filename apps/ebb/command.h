@@ -61,6 +61,9 @@ PositionMode parse_positions(std::string_view name);
 // "98.4 MB", "7.1 GB": decimal units.
 std::string bytes_text(uint64_t n_bytes);
 
+// Tables, figure, page and exports of a stored study, and table 1 on the terminal.
+void write_study_report(const std::filesystem::path& folder, const std::filesystem::path& out);
+
 // Each adds one subcommand; the callback runs it and returns through `exit_code`.
 void add_validate(CLI::App& app);
 void add_inspect(CLI::App& app);

@@ -9,7 +9,7 @@ namespace ebb::app {
 
 LocalGenerator::LocalGenerator(const std::filesystem::path& path, const ComputeFlags& compute,
                                std::function<bool()> is_cancelled)
-    : model_(model::Model::load(path)),
+    : model_(open_model(path)),
       tokenizer_(model::Tokenizer::load(path)),
       format_(model::ChatTemplate::find(*tokenizer_).format()),
       engine_(open_engine(model_, compute)),

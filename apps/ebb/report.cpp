@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <fstream>
 #include <optional>
 
+#include "base/error.h"
 #include "command.h"
 #include "eval/judge_answers.h"
 #include "eval/scoring.h"
@@ -23,24 +25,40 @@ struct ReportFlags {
   std::string out;
 };
 
-void run_report(const ReportFlags& flags) {
-  const fs::path folder = flags.folder;
+// Every eviction event, a line each; streamed, as there can be many.
+void write_events(const record::StudyStore& store, const fs::path& path) {
+  const fs::path part = path.string() + ".part";
+  std::ofstream file(part, std::ios::binary | std::ios::trunc);
+  store.for_each_event([&](std::string_view line) { file << line << '\n'; });
+  file.close();
+  std::error_code problem;
+  if (file) fs::rename(part, path, problem);
+  if (!file || problem) {
+    throw Error::make(ErrorKind::kStorage, "{}: cannot be written", path.string());
+  }
+}
+
+}  // namespace
+
+void write_study_report(const fs::path& folder, const fs::path& out) {
   const record::StudyStore store = record::StudyStore::open_for_reading(folder);
   report::StudyData data{store.study(), store.conversations(), store.units(), {}};
+  if (data.units.empty()) {
+    throw Error::make(ErrorKind::kUsage, "{}: no unit is finished yet: nothing to report",
+                      folder.string());
+  }
   std::optional<eval::JudgeAnswers> answers;
   if (const fs::path path = folder / "judge_scores.jsonl"; fs::exists(path)) {
     answers = eval::judge_answers_from_json_lines(read_text(path));
   }
   data.scores =
       eval::score_units(data.study, data.conversations, data.units, answers ? &*answers : nullptr);
-  const fs::path out = flags.out.empty() ? folder / "report" : fs::path(flags.out);
   const report::WrittenReport written = report::write_report(data, out);
+  write_events(store, out / "evictions.jsonl");
   fmt::print("{}", report::table1_terminal(written.analysis, kTableWidth));
   if (!written.figure_problem.empty()) fmt::print(stderr, "note: {}\n", written.figure_problem);
   fmt::print("written: {}\n", (out / "report.html").string());
 }
-
-}  // namespace
 
 void add_report(CLI::App& app) {
   auto flags = std::make_shared<ReportFlags>();
@@ -48,7 +66,10 @@ void add_report(CLI::App& app) {
       app.add_subcommand("report", "Write tables, figure and page of a stored study");
   command->add_option("run", flags->folder, "folder of the study")->required();
   command->add_option("--out", flags->out, "folder to write to (default: report/ in the study's)");
-  command->callback([flags] { run_report(*flags); });
+  command->callback([flags] {
+    const fs::path folder = flags->folder;
+    write_study_report(folder, flags->out.empty() ? folder / "report" : fs::path(flags->out));
+  });
 }
 
 }  // namespace ebb::app

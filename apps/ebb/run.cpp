@@ -126,6 +126,28 @@ void write_manifest(const fs::path& folder, const record::StudyInfo& info,
   record::write_file(folder / "manifest.json", manifest.dump(1) + "\n");
 }
 
+void run_into(record::StudyStore& store, const fs::path& folder, const OpenStudy& open,
+              const experiment::RunOptions& options) {
+  const record::StudyInfo info =
+      experiment::info_of(open.study, *open.engine, open.data, open.model_sha256);
+  std::vector<record::ConversationText> texts;
+  for (const auto& c : open.data.conversations) texts.push_back(experiment::to_record(c));
+  const std::string resolved = experiment::to_toml(open.study);
+  store.begin(info, texts, resolved);
+  record::write_file(folder / "config.resolved.toml", resolved);
+  write_manifest(folder, info, open.format->format_sha256());
+  fmt::print("model: {}, numerics {}; results go to {}\n", info.model, info.numerics,
+             folder.string());
+  std::fflush(stdout);
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  Glance glance;
+  const experiment::Progress done = experiment::run_study(open.context, open.data.conversations,
+                                                          store, options, make_listener(glance));
+  fmt::print("{} units in {}: {} tokens computed, {} taken over from another arm\n",
+             done.n_units_done, time_text(done.seconds), done.n_tokens, done.n_tokens_shared);
+}
+
 void run_study_command(const RunFlags& flags) {
   const fs::path folder = flags.out.empty() ? "runs/" + read_study(flags.study).name : flags.out;
   experiment::RunOptions options;
@@ -145,25 +167,12 @@ void run_study_command(const RunFlags& flags) {
                       bytes_text(plan.n_bytes_family), bytes_text(available));
   }
   options.n_bytes_max = available / 2;
-  auto store = record::StudyStore::open_for_writing(folder);
-  const record::StudyInfo info =
-      experiment::info_of(open->study, *open->engine, open->data, open->model_sha256);
-  std::vector<record::ConversationText> texts;
-  for (const auto& c : open->data.conversations) texts.push_back(experiment::to_record(c));
-  const std::string resolved = experiment::to_toml(open->study);
-  store.begin(info, texts, resolved);
-  record::write_file(folder / "config.resolved.toml", resolved);
-  write_manifest(folder, info, open->format->format_sha256());
-  fmt::print("model: {}, numerics {}; results go to {}\n", info.model, info.numerics,
-             folder.string());
-  std::fflush(stdout);
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  Glance glance;
-  const experiment::Progress done = experiment::run_study(open->context, open->data.conversations,
-                                                          store, options, make_listener(glance));
-  fmt::print("{} units in {}: {} tokens computed, {} taken over from another arm\n",
-             done.n_units_done, time_text(done.seconds), done.n_tokens, done.n_tokens_shared);
+  {
+    auto store = record::StudyStore::open_for_writing(folder);
+    run_into(store, folder, *open, options);
+  }
+  // A shard alone is no study; its folders are merged and reported then.
+  if (options.n_shards == 1) write_study_report(folder, folder / "report");
 }
 
 void print_plan(const StudyFlags& flags) {
