@@ -28,14 +28,12 @@ std::vector<std::string> warnings_of(const StudyData& data, const Analysis& anal
     }
     if (arm.n_units == 0) out.push_back(fmt::format("arm '{}' has no units", arm.info.name));
   }
-  const size_t n_planned = data.study.arms.size() * data.conversations.size() *
-                           std::max<size_t>(1, data.study.seeds.size());
-  if (data.units.size() < n_planned) {
-    out.push_back(
-        fmt::format("{} of at most {} units are there: arms without chance need one seed only, the "
-                    "rest has not "
-                    "run or failed",
-                    data.units.size(), n_planned));
+  // A conversation is stored with all its units or not at all.
+  std::set<std::string> finished;
+  for (const record::UnitRecord& unit : data.units) finished.insert(unit.conversation);
+  if (finished.size() < data.conversations.size()) {
+    out.push_back(fmt::format("{} of {} conversations are there: the rest has not run or failed",
+                              finished.size(), data.conversations.size()));
   }
   if (data.scores.n_pending > 0) {
     out.push_back(fmt::format("{} answers of the judge are missing", data.scores.n_pending));

@@ -18,6 +18,15 @@ std::string_view report_body();
 namespace ebb::report {
 namespace {
 
+// Settings that all arms share say nothing about an arm; config.resolved.toml has them all.
+bool is_same_everywhere(const record::StudyInfo& study, const std::string& key,
+                        const std::string& value) {
+  return std::all_of(study.arms.begin(), study.arms.end(), [&](const record::ArmInfo& arm) {
+    const auto found = arm.settings.find(key);
+    return found != arm.settings.end() && found->second == value;
+  });
+}
+
 std::string table_html(const TextTable& table) {
   std::string out = "<div class=\"scroll\"><table>";
   if (!table.title.empty()) out += fmt::format("<caption>{}</caption>", html_text(table.title));
@@ -62,11 +71,12 @@ std::string design_section(const Analysis& analysis) {
        fmt::format("{}, alpha {:g}, confirmatory: {}, exploratory: {}", study.test, study.alpha,
                    study.confirmatory_correction, study.exploratory_correction)}};
   TextTable arms{.title = "Arms",
-                 .header = {"arm", "kind", "policy", "positions", "scope", "settings"},
+                 .header = {"arm", "kind", "policy", "positions", "scope", "settings that differ"},
                  .n_left = 6};
   for (const record::ArmInfo& arm : study.arms) {
     std::string settings;
     for (const auto& [key, value] : arm.settings) {
+      if (value.empty() || key == "policy" || is_same_everywhere(study, key, value)) continue;
       settings += fmt::format("{}{}={}", settings.empty() ? "" : ", ", key, value);
     }
     arms.rows.push_back({arm.name, arm.kind, arm.policy, arm.positions, arm.scope, settings});

@@ -1,0 +1,104 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "experiment/study.h"
+
+namespace ebb::experiment {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kSmall = R"(
+name = "s"
+[[arms]]
+name = "baseline"
+kind = "baseline"
+[[arms]]
+name = "snap"
+treatment = "snapkv"
+budget = [32, 64]
+kernel = [5, 7]
+)";
+
+std::string error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  try {
+    parse_study(text, "s.toml", overrides);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), 2);
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(StudyFile, ListsOfAnArmBecomeOneArmForEachCombination) {
+  const Study study = parse_study(kSmall, "s.toml");
+  ASSERT_EQ(study.arms.size(), 5U);
+  EXPECT_EQ(study.arms[1].name, "snap budget=32 kernel=5");
+  EXPECT_EQ(study.arms[4].name, "snap budget=64 kernel=7");
+  EXPECT_EQ(treatment_of(study.arms[4]).budget.count, 64);
+}
+
+TEST(StudyFile, WhatIsWrittenOutReadsBackToTheSame) {
+  for (const Preset& preset : presets()) {
+    const std::string resolved = to_toml(parse_study(preset.text, preset.name));
+    EXPECT_EQ(to_toml(parse_study(resolved, "resolved")), resolved) << preset.name;
+  }
+}
+
+TEST(StudyFile, EveryPresetHasABaselineAndAFloor) {
+  for (const Preset& preset : presets()) {
+    const Study study = parse_study(preset.text, preset.name);
+    EXPECT_EQ(study.name, preset.name);
+    int n_floors = 0;
+    for (const StudyArm& arm : study.arms) n_floors += arm.kind == StudyArmKind::kNoInstruction;
+    EXPECT_EQ(n_floors, 1) << preset.name;
+    EXPECT_FALSE(study.contrasts.empty()) << preset.name;
+  }
+}
+
+TEST(StudyFile, OverridesReachTopLevelAndTables) {
+  const Study study = parse_study(
+      kSmall, "s",
+      {"max_new=7", "statistics.primary=recall", "sampling.temperature=0.5", "seeds=3"});
+  EXPECT_EQ(study.max_new, 7);
+  EXPECT_EQ(study.primary_endpoint, "recall");
+  EXPECT_EQ(study.sampling.temperature, 0.5F);
+  EXPECT_EQ(study.seeds.size(), 3U);
+}
+
+TEST(StudyFile, MistakesAreNamedWithTheNearestChoice) {
+  const std::string base = kSmall;
+  EXPECT_THAT(error_of("max_nwe = 3\n" + base), HasSubstr("unknown key 'max_nwe'"));
+  EXPECT_THAT(error_of("max_nwe = 3\n" + base), HasSubstr("max_new"));
+  EXPECT_THAT(error_of("max_new = \"x\"\n" + base), HasSubstr("expected a whole number"));
+  EXPECT_THAT(error_of(base + "budgte = 3\n"), HasSubstr("budgte"));
+  EXPECT_THAT(error_of(base + "[[arms]]\nname = \"x\"\ntreatment = \"snapkw\"\nbudget = 3\n"),
+              HasSubstr("snapkv"));
+  EXPECT_THAT(error_of("history = \"owm\"\n" + base), HasSubstr("own"));
+  EXPECT_THAT(error_of(base + "[[arms]]\nname = \"baseline\"\nkind = \"baseline\"\n"),
+              HasSubstr("two arms are called 'baseline'"));
+  EXPECT_THAT(error_of(base + "[[contrasts]]\nfirst = \"baseline\"\nsecond = \"snip\"\n"),
+              HasSubstr("no arm is called 'snip'"));
+  EXPECT_THAT(error_of(base + "[[arms]]\nname = \"t\"\nkind = \"text_removal\"\nof = \"snap\"\n"),
+              HasSubstr("with the policy streaming"));
+  EXPECT_THAT(error_of("x = = 1\n"), HasSubstr("s.toml:1"));
+  EXPECT_THAT(error_of("name = \"n\"\n"), HasSubstr("found 0 arms of kind baseline"));
+  EXPECT_THAT(error_of(base, {"statistics.primary=rulez"}), HasSubstr("rules"));
+}
+
+TEST(StudyFile, ASampleFollowsIdsAndNotTheOrderOfTheFile) {
+  std::vector<Conversation> all(20);
+  for (size_t i = 0; i < all.size(); ++i) all[i].id = "c" + std::to_string(i);
+  std::vector<Conversation> some = all;
+  sample_conversations(some, 5);
+  ASSERT_EQ(some.size(), 5U);
+  std::vector<Conversation> turned(all.rbegin(), all.rend());
+  sample_conversations(turned, 5);
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(some[i].id, turned[4 - i].id);
+  sample_conversations(all, 0);
+  EXPECT_EQ(all.size(), 20U);
+}
+
+}  // namespace
+}  // namespace ebb::experiment

@@ -1,0 +1,255 @@
+// Whole studies on tiny models: what is shared, how lanes are batched, where a run was stopped and
+// how it was cut into shards must not show in a record.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "engine/session_fixture.h"
+#include "experiment/conversation_record.h"
+#include "experiment/study_run.h"
+#include "experiment/unit_id.h"
+
+namespace ebb::experiment {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kStudy = R"(
+name = "tiny"
+max_new = 6
+seeds = 2
+history = "@history@"
+[[arms]]
+name = "baseline"
+kind = "baseline"
+[[arms]]
+name = "streaming"
+treatment = "streaming"
+keep_initial = 4
+keep_recent = 12
+[[arms]]
+name = "idle"
+treatment = "streaming"
+keep_initial = 4000
+keep_recent = 4000
+[[arms]]
+name = "random"
+treatment = "random"
+granularity = "layer"
+share = "0.5"
+[[arms]]
+name = "snapkv"
+treatment = "snapkv"
+share = "0.5"
+[[arms]]
+name = "capped"
+treatment = "h2o"
+trigger = "turn_end,cap"
+budget = 24
+[[arms]]
+name = "compact"
+treatment = "keydiff"
+budget = 20
+positions = "compact"
+[[arms]]
+name = "no_instruction"
+kind = "no_instruction"
+[[arms]]
+name = "reminder"
+kind = "reminder"
+[[arms]]
+name = "text_removal"
+kind = "text_removal"
+of = "streaming"
+)";
+
+constexpr const char* kConversations = R"([
+ {"id": "one", "turns": [
+   {"turn_id": 1, "role": "user", "instruction": {"id": "i1", "text": "Answer in lower case.",
+    "overridden_by": "i2"}, "content": "The garden is wet today."},
+   {"turn_id": 2, "role": "assistant", "content": "It has rained since the morning."},
+   {"turn_id": 3, "role": "user", "instruction": {"id": "i2", "text": "Shout.", "active_from": 3},
+    "content": "And now?"},
+   {"turn_id": 4, "role": "user", "query": "What about the snails?", "expects": "second"}]},
+ {"id": "two", "turns": [
+   {"turn_id": 1, "role": "user", "instruction": "Say so at the end.", "content": "I cook soup."},
+   {"turn_id": 2, "role": "assistant", "content": "Which one?"},
+   {"turn_id": 3, "role": "user", "query": "Onion soup. How?"}]}])";
+
+std::string study_text(const std::string& history) {
+  std::string text = kStudy;
+  const std::string mark = "@history@";
+  return text.replace(text.find(mark), mark.size(), history);
+}
+
+class StudyRun : public ::testing::TestWithParam<std::string> {
+ protected:
+  StudyRun()
+      : stage_(GetParam()),
+        data_(parse_conversations(kConversations, "test.json")),
+        folder_(fs::temp_directory_path() / ("ebb-study-" + std::to_string(getpid()))) {
+    fs::remove_all(folder_);
+    set_history("recorded");
+  }
+  ~StudyRun() override { fs::remove_all(folder_); }
+
+  void set_history(const std::string& history) {
+    study_ = parse_study(study_text(history), "test");
+    context_.study = &study_;
+    context_.engine = &stage_.engine;
+    context_.tokenizer = stage_.tokenizer;
+    context_.format = stage_.format;
+    context_.key = "test";
+  }
+
+  record::StudyStore open(const std::string& name) {
+    auto store = record::StudyStore::open_for_writing(folder_ / name);
+    std::vector<record::ConversationText> texts;
+    for (const Conversation& c : data_.conversations) texts.push_back(to_record(c));
+    store.begin(info_of(study_, stage_.engine, data_, "model"), texts, to_toml(study_));
+    return store;
+  }
+  static std::vector<std::string> texts_of(const record::StudyStore& store) {
+    std::vector<std::string> out;
+    for (const record::UnitRecord& unit : store.units()) out.push_back(record::to_json(unit));
+    store.for_each_event([&](std::string_view line) { out.emplace_back(line); });
+    return out;
+  }
+  std::vector<std::string> run(const std::string& name, const RunOptions& options = {},
+                               const RunListener& listener = {}) {
+    auto store = open(name);
+    run_study(context_, data_.conversations, store, options, listener);
+    return texts_of(store);
+  }
+  std::vector<record::UnitRecord> units(const std::string& name) {
+    return record::StudyStore::open_for_reading(folder_ / name).units();
+  }
+
+  engine::Stage stage_;
+  ConversationSet data_;
+  fs::path folder_;
+  Study study_;
+  StudyContext context_;
+};
+
+TEST_P(StudyRun, SharingABatchAndABeginningChangesNoRecord) {
+  for (const char* history : {"recorded", "own", "teacher_forced"}) {
+    set_history(history);
+    const std::string name = history;
+    const std::vector<std::string> shared = run(name);
+    context_.sharing = Sharing::kOff;
+    EXPECT_EQ(shared, run(name + "-unshared"));
+    RunOptions alone;
+    alone.n_lanes_max = 1;
+    EXPECT_EQ(shared, run(name + "-alone", alone));
+    context_.sharing = Sharing::kOn;
+    EXPECT_EQ(shared.size() > 20, true);
+  }
+}
+
+TEST_P(StudyRun, AStoppedRunGoesOnToTheSameRecords) {
+  const std::vector<std::string> whole = run("whole");
+  std::atomic<bool> stop{false};
+  RunOptions options;
+  options.stop = &stop;
+  options.n_lanes_max = 1;
+  RunListener listener;
+  listener.on_family = [&](const Progress&, const auto&) { stop.store(true); };
+  try {
+    run("parts", options, listener);
+    FAIL() << "it was not stopped";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), 75);
+  }
+  EXPECT_EQ(units("parts").size(), whole.size() > 0 ? units("whole").size() / 2 : 0);
+  EXPECT_EQ(run("parts"), whole);
+}
+
+TEST_P(StudyRun, ShardsAreTheStudy) {
+  const std::vector<std::string> whole = run("whole");
+  auto merged = open("merged");
+  for (const size_t shard : {1U, 0U}) {
+    RunOptions options;
+    options.shard = shard;
+    options.n_shards = 2;
+    run("shard" + std::to_string(shard), options);
+    merged.merge(record::StudyStore::open_for_reading(folder_ / ("shard" + std::to_string(shard))));
+  }
+  EXPECT_EQ(texts_of(merged), whole);
+}
+
+TEST_P(StudyRun, RecordsSayWhatWasDone) {
+  run("whole");
+  std::map<std::string, record::UnitRecord> of;
+  for (record::UnitRecord& unit : units("whole")) {
+    if (unit.conversation == "one" && unit.seed == 0) of[unit.arm] = std::move(unit);
+  }
+  ASSERT_EQ(of.size(), study_.arms.size());
+  for (const auto& [arm, unit] : of) {
+    EXPECT_EQ(unit.turns.size(), 3U) << arm;
+    EXPECT_EQ(unit.recall.size(), arm == "baseline" || !unit.recall.empty() ? 2U : 0U) << arm;
+    EXPECT_TRUE(unit.turns[0].is_recorded && !unit.turns[2].is_recorded) << arm;
+  }
+  // Nothing was removed: the predictions are the baseline's to the last bit.
+  EXPECT_EQ(of["idle"].n_removed, 0U);
+  EXPECT_EQ(of["idle"].turns[2].fidelity->kl_max, 0.0);
+  EXPECT_EQ(of["idle"].turns[2].reply, of["baseline"].turns[2].reply);
+  EXPECT_EQ(of["idle"].recall[0].loglik, of["baseline"].recall[0].loglik);
+  EXPECT_EQ(of["idle"].turns[2].turns_since_loss, std::nullopt);
+  EXPECT_GT(of["streaming"].turns[2].fidelity->kl_max, 0.0);
+  EXPECT_GT(of["streaming"].n_removed, 0U);
+  // One schedule of whole cells for every arm with the same share.
+  for (size_t t = 0; t < 2; ++t) {
+    EXPECT_EQ(of["random"].turns[t].n_cells_after, of["snapkv"].turns[t].n_cells_after) << t;
+  }
+  // Text removal leaves as many cells as the eviction that it repeats.
+  EXPECT_EQ(of["text_removal"].turns[0].n_cells_after, of["streaming"].turns[0].n_cells_after);
+  EXPECT_LT(of["text_removal"].turns[0].n_cells_after, of["baseline"].turns[0].n_cells_after);
+  // Where the instruction never stood, nothing of it is left.
+  EXPECT_EQ(of["no_instruction"].recall[0].kept_share, 0.0);
+  EXPECT_EQ(of["baseline"].recall[0].kept_share, 1.0);
+  EXPECT_LT(of["no_instruction"].turns[0].prompt_tokens, of["baseline"].turns[0].prompt_tokens);
+  EXPECT_GT(of["reminder"].turns[2].prompt_tokens, of["baseline"].turns[2].prompt_tokens);
+  ASSERT_TRUE(of["streaming"].cache_map.has_value());
+  EXPECT_EQ(of["streaming"].cache_map->n_holders.size(), 3U);
+}
+
+TEST_P(StudyRun, AUnitsNameHoldsEverythingThatCanChangeIt) {
+  const Conversation& c = data_.conversations[0];
+  const StudyArm& arm = study_.arms[1];
+  const std::string id = unit_id("key", c, study_, arm, 0);
+  EXPECT_EQ(unit_id("key", c, study_, arm, 0), id);
+  EXPECT_NE(unit_id("other", c, study_, arm, 0), id);
+  EXPECT_NE(unit_id("key", data_.conversations[1], study_, arm, 0), id);
+  EXPECT_NE(unit_id("key", c, study_, study_.arms[2], 0), id);
+  EXPECT_NE(unit_id("key", c, study_, arm, 1), id);
+  const auto format = model::ChatTemplate::find(*stage_.tokenizer);
+  const std::string key = study_key(study_, stage_.engine, format, "model");
+  EXPECT_NE(study_key(study_, stage_.engine, format, "other model"), key);
+  const auto changed = [&](auto change) {
+    Study other = study_;
+    change(other);
+    return study_key(other, stage_.engine, format, "model");
+  };
+  EXPECT_NE(changed([](Study& s) { s.max_new = 7; }), key);
+  EXPECT_NE(changed([](Study& s) { s.history = History::kOwn; }), key);
+  EXPECT_NE(changed([](Study& s) { s.sampling.temperature = 1; }), key);
+  EXPECT_NE(changed([](Study& s) { s.sampling.top_p = 0.5; }), key);
+  EXPECT_NE(changed([](Study& s) { s.measures.generate = false; }), key);
+  EXPECT_NE(changed([](Study& s) { s.measures.fidelity = false; }), key);
+  EXPECT_NE(changed([](Study& s) { s.measures.recall = false; }), key);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, StudyRun, ::testing::Values("llama-f32", "gemma3-sliding-f32"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace ebb::experiment
