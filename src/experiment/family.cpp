@@ -227,7 +227,7 @@ void Family::split(Unit& unit) {
 
 void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const {
   const auto of = std::find_if(context_.study->arms.begin(), context_.study->arms.end(),
-                               [&](const StudyArm& arm) { return arm.name == unit.arm->of; });
+                               [&](const StudyArm& arm) { return arm.name == unit.arm->repeats; });
   const policy::Treatment treatment = treatment_of(*of, schedule_of(*of));
   const std::vector<Ordinal> kept = streaming_survivors(
       treatment, session.sequence().next_ordinal(), session.turns().back().turn);

@@ -40,7 +40,7 @@ std::string arm_toml(const StudyArm& arm) {
   std::string out = fmt::format("\n[[arms]]\nname = {}\nkind = {}\ntreatment = {}\n",
                                 quoted(arm.name), quoted(to_text(arm.kind)), quoted(arm.treatment));
   if (!arm.share.empty()) out += fmt::format("share = {}\n", quoted(arm.share));
-  if (!arm.of.empty()) out += fmt::format("of = {}\n", quoted(arm.of));
+  if (!arm.repeats.empty()) out += fmt::format("repeats = {}\n", quoted(arm.repeats));
   out += fmt::format("n_seeds = {}\n", arm.n_seeds);
   // With a share the budget is known only when a conversation is.
   const policy::ParamMap settings =
@@ -82,12 +82,12 @@ void add_arm_problems(const Study& study, std::vector<std::string>& problems) {
       problems.emplace_back(error.what());
     }
     if (arm.kind != StudyArmKind::kTextRemoval) continue;
-    const StudyArm* of = find_arm(study, arm.of);
+    const StudyArm* of = find_arm(study, arm.repeats);
     const bool is_streaming = of != nullptr && treatment_of(*of, {1}).policy == "streaming";
     if (!is_streaming) {
       problems.push_back(fmt::format(
-          "arm '{}': of = '{}', expected the name of an arm with the policy streaming{}", arm.name,
-          arm.of, did_you_mean(arm.of, names_of(study))));
+          "arm '{}': repeats = '{}', expected the name of an arm with the policy streaming{}",
+          arm.name, arm.repeats, did_you_mean(arm.repeats, names_of(study))));
     }
   }
   if (n_baselines != 1) {

@@ -31,7 +31,7 @@ struct StudyArm {
   // Budget as a share of the baseline's length at each turn's end: one schedule of whole cells for
   // every arm with the same share. Empty: the treatment's own budget.
   std::string share;
-  std::string of;   // kTextRemoval: the arm whose evictions are repeated on the text
+  std::string repeats;  // kTextRemoval: the arm whose evictions are repeated on the text
   int n_seeds = 0;  // the first n of the study's seeds; 0: all where chance plays a part, else one
 };
 

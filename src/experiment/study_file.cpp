@@ -150,8 +150,8 @@ std::vector<StudyArm> parse_arm(const toml::table& table, const std::string& whe
       arm.treatment = *text;
     } else if (name == "share") {
       arm.share = *text;
-    } else if (name == "of" && kind == "text_removal") {
-      arm.of = *text;
+    } else if (name == "repeats") {
+      arm.repeats = *text;
     } else if (name == "n_seeds") {
       arm.n_seeds = static_cast<int>(policy::parse_integer(*text, where + ": n_seeds"));
     } else {
@@ -163,10 +163,6 @@ std::vector<StudyArm> parse_arm(const toml::table& table, const std::string& whe
                       table.source().begin.line);
   }
   arm.kind = named(kKinds, kind, fmt::format("{}: arm '{}': kind", where, arm.name));
-  if (arm.kind == StudyArmKind::kTextRemoval && arm.of.empty()) {
-    arm.of = arm.settings.contains("of") ? arm.settings["of"] : "";
-    arm.settings.erase("of");
-  }
   return expand(arm, lists, where);
 }
 

@@ -43,7 +43,9 @@ void fill_cells(const engine::Session& session, record::UnitTurn& out) {
   out.n_cells_peak = turn.n_cells_peak;
   out.n_cells_mean = turn.n_cells_mean;
   out.bytes_cells = cells.bytes_cells();
-  out.bytes_alone = session.sequence().bytes_alone();
+  // What the baseline gathers for arms that share its first turn is not its own.
+  const bool has_signals = session.options().treatment.policy != "full";
+  out.bytes_alone = has_signals ? session.sequence().bytes_alone() : cells.bytes_alone();
   for (const engine::EventRecord& event : turn.events) out.n_removed += event.loss.n_by_treatment;
 }
 

@@ -19,7 +19,7 @@ std::string arm_key(const Study& study, const StudyArm& arm) {
     if (arm.share.empty() || key != "schedule") out += fmt::format("{}={};", key, value);
   }
   for (const StudyArm& other : study.arms) {
-    if (other.name == arm.of) out += "of:" + arm_key(study, other);
+    if (other.name == arm.repeats) out += "of:" + arm_key(study, other);
   }
   return out;
 }

@@ -80,8 +80,9 @@ TEST(StudyFile, MistakesAreNamedWithTheNearestChoice) {
               HasSubstr("two arms are called 'baseline'"));
   EXPECT_THAT(error_of(base + "[[contrasts]]\nfirst = \"baseline\"\nsecond = \"snip\"\n"),
               HasSubstr("no arm is called 'snip'"));
-  EXPECT_THAT(error_of(base + "[[arms]]\nname = \"t\"\nkind = \"text_removal\"\nof = \"snap\"\n"),
-              HasSubstr("with the policy streaming"));
+  EXPECT_THAT(
+      error_of(base + "[[arms]]\nname = \"t\"\nkind = \"text_removal\"\nrepeats = \"snap\"\n"),
+      HasSubstr("with the policy streaming"));
   EXPECT_THAT(error_of("x = = 1\n"), HasSubstr("s.toml:1"));
   EXPECT_THAT(error_of("name = \"n\"\n"), HasSubstr("found 0 arms of kind baseline"));
   EXPECT_THAT(error_of(base, {"statistics.primary=rulez"}), HasSubstr("rules"));
