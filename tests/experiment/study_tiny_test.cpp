@@ -141,6 +141,9 @@ class StudyRun : public ::testing::TestWithParam<std::string> {
     return record::StudyStore::open_for_reading(folder_ / name).units();
   }
 
+  // Whether windows drop cells without any treatment.
+  bool slides() const { return stage_.engine.config().window > 0; }
+
   engine::Stage stage_;
   ConversationSet data_;
   fs::path folder_;
@@ -149,15 +152,16 @@ class StudyRun : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(StudyRun, SharingABatchAndABeginningChangesNoRecord) {
-  for (const char* history : {"recorded", "own", "teacher_forced"}) {
+  std::vector<std::string> histories{"recorded"};
+  if (!slides()) histories.insert(histories.end(), {"own", "teacher_forced"});
+  for (const std::string& history : histories) {
     set_history(history);
-    const std::string name = history;
-    const std::vector<std::string> shared = run(name);
+    const std::vector<std::string> shared = run(history);
     context_.sharing = Sharing::kOff;
-    EXPECT_EQ(difference(shared, run(name + "-unshared")), "") << history;
+    EXPECT_EQ(difference(shared, run(history + "-unshared")), "") << history;
     RunOptions alone;
     alone.n_lanes_max = 1;
-    EXPECT_EQ(difference(shared, run(name + "-alone", alone)), "") << history;
+    EXPECT_EQ(difference(shared, run(history + "-alone", alone)), "") << history;
     context_.sharing = Sharing::kOn;
     EXPECT_GT(shared.size(), 20U);
   }
@@ -223,7 +227,11 @@ TEST_P(StudyRun, RecordsSayWhatWasDone) {
   EXPECT_LT(of["text_removal"].turns[0].n_cells_after, of["baseline"].turns[0].n_cells_after);
   // Where the instruction never stood, nothing of it is left.
   EXPECT_EQ(of["no_instruction"].recall[0].kept_share, 0.0);
-  EXPECT_EQ(of["baseline"].recall[0].kept_share, 1.0);
+  if (slides()) {
+    EXPECT_LT(of["baseline"].recall[0].kept_share, 1.0);
+  } else {
+    EXPECT_EQ(of["baseline"].recall[0].kept_share, 1.0);
+  }
   EXPECT_LT(of["no_instruction"].turns[0].prompt_tokens, of["baseline"].turns[0].prompt_tokens);
   EXPECT_GT(of["reminder"].turns[2].prompt_tokens, of["baseline"].turns[2].prompt_tokens);
   ASSERT_TRUE(of["streaming"].cache_map.has_value());
