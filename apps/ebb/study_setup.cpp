@@ -74,6 +74,9 @@ std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
                                  static_cast<int>(study.max_new)),
              compute, "lower --max-new");
   open->engine = open_engine(open->model, flags.compute);
+  // What a file is says its hash; where it lies may change between two runs of a study.
+  open->study.model = std::filesystem::path(study.model).filename().string();
+  open->study.data = std::filesystem::path(study.data).filename().string();
   open->context.study = &open->study;
   open->context.engine = open->engine.get();
   open->context.tokenizer = open->tokenizer;
