@@ -7,7 +7,6 @@
 #include <atomic>
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <optional>
 
@@ -19,6 +18,7 @@
 #include "eval/judge_run.h"
 #include "eval/scoring.h"
 #include "judge_choice.h"
+#include "record/npy.h"
 #include "record/store.h"
 
 namespace ebb::app {
@@ -132,18 +132,6 @@ eval::JudgeAnswers ask(const ScoreFlags& flags, const Study& study, eval::TextGe
   return eval::run_judge(study.info, study.conversations, study.units, judge, options);
 }
 
-// Under its final name only when it is whole.
-void write_answers(const fs::path& path, const eval::JudgeAnswers& answers) {
-  const fs::path part = path.string() + ".part";
-  std::ofstream out(part, std::ios::binary | std::ios::trunc);
-  out << eval::to_json_lines(answers);
-  out.close();
-  std::error_code failed;
-  if (out) fs::rename(part, path, failed);
-  if (!out || failed)
-    throw Error::make(ErrorKind::kStorage, "{}: cannot be written", path.string());
-}
-
 void run_pairwise(const ScoreFlags& flags, const Study& study, eval::TextGenerator& judge) {
   eval::PairwiseOptions options;
   options.first = flags.pair[0];
@@ -228,7 +216,8 @@ void run_score(const ScoreFlags& flags) {
   std::optional<eval::JudgeAnswers> answers;
   if (has_judge) {
     answers = ask(flags, *study, *ready.judge);
-    write_answers(fs::path(flags.folder) / "judge_scores.jsonl", *answers);
+    record::write_file(fs::path(flags.folder) / "judge_scores.jsonl",
+                       eval::to_json_lines(*answers));
   }
   const record::StudyScores scores = eval::score_units(study->info, study->conversations,
                                                        study->units, answers ? &*answers : nullptr);

@@ -7,6 +7,7 @@
 #include "experiment/eviction_log.h"
 #include "experiment/recall.h"
 #include "experiment/unit_id.h"
+#include "policy/matched.h"
 #include "policy/needs.h"
 
 namespace ebb::experiment {
@@ -177,11 +178,8 @@ std::unique_ptr<Lane> Family::make_lane(Unit& unit, UnitBuilder& builder,
 }
 
 std::vector<int64_t> Family::schedule_of(const StudyArm& arm) const {
-  std::vector<int64_t> out;
-  if (arm.share.empty()) return out;
-  const Ratio share = Ratio::parse(arm.share);
-  for (const int64_t n : baseline_lengths_) out.push_back(std::max<int64_t>(1, share.floor_of(n)));
-  return out;
+  if (arm.share.empty()) return {};
+  return policy::match_lengths(baseline_lengths_, Ratio::parse(arm.share)).schedule;
 }
 
 void Family::start_others() {

@@ -185,7 +185,6 @@ StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation
           conversation.id, plan.n_tokens_longest, context.engine->config().n_ctx_train);
     }
   }
-  plan.n_tokens_unshared = plan.n_tokens;
   return plan;
 }
 

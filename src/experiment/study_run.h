@@ -37,10 +37,9 @@ struct RunOptions {
 // What a study needs, before anything is computed.
 struct StudyPlan {
   size_t n_families = 0, n_units = 0;
-  int64_t n_tokens = 0;           // that are computed at most (replies at their full length)
-  int64_t n_tokens_unshared = 0;  // the same if no arm shared anything
-  int64_t n_tokens_longest = 0;   // of a conversation
-  uint64_t n_bytes_family = 0;    // cells and logits of the largest family
+  int64_t n_tokens = 0;          // at most: replies at their full length, nothing shared
+  int64_t n_tokens_longest = 0;  // of a conversation
+  uint64_t n_bytes_family = 0;   // cells and logits of the largest family
 };
 StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation>& conversations);
 
