@@ -210,19 +210,21 @@ std::optional<std::string_view> GgufFile::string(std::string_view key) const {
   return std::string_view(reinterpret_cast<const char*>(at) + sizeof(uint64_t), load<uint64_t>(at));
 }
 
-std::optional<std::vector<std::string_view>> GgufFile::string_array(std::string_view key) const {
+std::string_view StringArray::Iterator::operator*() const {
+  return {reinterpret_cast<const char*>(at_) + sizeof(uint64_t), load<uint64_t>(at_)};
+}
+
+StringArray::Iterator& StringArray::Iterator::operator++() {
+  at_ += sizeof(uint64_t) + load<uint64_t>(at_);
+  --n_left_;
+  return *this;
+}
+
+std::optional<StringArray> GgufFile::string_array(std::string_view key) const {
   const MetadataValue* found = array(key);
   if (found == nullptr) return std::nullopt;
   if (found->element_type != ValueType::kString) fail(path_, *found, "an array of string");
-  std::vector<std::string_view> texts;
-  texts.reserve(found->n);
-  const std::byte* at = bytes_.data() + found->offset;
-  for (uint64_t i = 0; i < found->n; ++i) {
-    const auto length = load<uint64_t>(at);  // checked when the header was read
-    texts.emplace_back(reinterpret_cast<const char*>(at) + sizeof(uint64_t), length);
-    at += sizeof(uint64_t) + length;
-  }
-  return texts;
+  return StringArray(bytes_.data() + found->offset, found->n);  // checked with the header
 }
 
 std::optional<std::vector<float>> GgufFile::f32_array(std::string_view key) const {

@@ -55,6 +55,36 @@ struct TensorInfo {
   size_t size_bytes = 0;
 };
 
+// The texts of an array of strings, one after the other as they lie in the file: nothing is copied,
+// so that a long array costs no memory.
+class StringArray {
+ public:
+  class Iterator {
+   public:
+    Iterator(const std::byte* at, uint64_t n_left) : at_(at), n_left_(n_left) {}
+    std::string_view operator*() const;
+    Iterator& operator++();
+    bool operator==(const Iterator& other) const { return n_left_ == other.n_left_; }
+    // Where the text and its length lie, for those who come back to it.
+    const std::byte* place() const { return at_; }
+
+   private:
+    const std::byte* at_;
+    uint64_t n_left_;
+  };
+
+  // Requires: n strings from `begin` on, checked against the end of the file.
+  StringArray(const std::byte* begin, uint64_t n) : begin_(begin), n_(n) {}
+  size_t size() const { return n_; }
+  bool empty() const { return n_ == 0; }
+  Iterator begin() const { return {begin_, n_}; }
+  Iterator end() const { return {nullptr, 0}; }
+
+ private:
+  const std::byte* begin_;
+  uint64_t n_;
+};
+
 class GgufFile {
  public:
   // Throws: kBadModel, also where there is no such file.  Cost: reads the header only.
@@ -72,8 +102,8 @@ class GgufFile {
   std::optional<bool> boolean(std::string_view key) const;
   std::optional<std::string_view> string(std::string_view key) const;
 
-  // Arrays; nothing where the key is absent.  Throws: as above.  Strings are views into the file.
-  std::optional<std::vector<std::string_view>> string_array(std::string_view key) const;
+  // Arrays; nothing where the key is absent.  Throws: as above.
+  std::optional<StringArray> string_array(std::string_view key) const;
   std::optional<std::vector<float>> f32_array(std::string_view key) const;
   std::optional<std::vector<int32_t>> i32_array(std::string_view key) const;
   std::optional<std::vector<uint32_t>> u32_array(std::string_view key) const;

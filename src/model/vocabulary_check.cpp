@@ -16,8 +16,6 @@ constexpr size_t kMaxTokenBytes = 64 * 1024;
 constexpr uint32_t kByteTokenType = 6;  // of GGUF's token types
 constexpr uint32_t kMaxTokenType = 6;
 
-using Tokens = std::vector<std::string_view>;
-
 template <typename... Args>
 [[noreturn]] void fail(const GgufFile& file, std::string_view key,
                        fmt::format_string<Args...> format, Args&&... args) {
@@ -25,38 +23,55 @@ template <typename... Args>
                     fmt::format(format, std::forward<Args>(args)...));
 }
 
-Tokens read_tokens(const GgufFile& file) {
+StringArray read_tokens(const GgufFile& file) {
   constexpr std::string_view kKey = "tokenizer.ggml.tokens";
   const auto tokens = file.string_array(kKey);
   if (!tokens || tokens->empty()) fail(file, kKey, "found no tokens, expected the vocabulary");
-  for (size_t i = 0; i < tokens->size(); ++i) {
-    const size_t length = (*tokens)[i].size();
-    if (length == 0 || length > kMaxTokenBytes) {
-      fail(file, kKey, "found token {} with {} bytes, expected 1 to {}", i, length, kMaxTokenBytes);
+  size_t i = 0;
+  for (const std::string_view token : *tokens) {
+    if (token.empty() || token.size() > kMaxTokenBytes) {
+      fail(file, kKey, "found token {} with {} bytes, expected 1 to {}", i, token.size(),
+           kMaxTokenBytes);
     }
+    ++i;
   }
   return *tokens;
 }
 
-// Sorting by hash first compares few bytes; equal hashes fall back to the text, so a file made of
-// collisions costs no more than an ordinary sort.
-void check_unique(const GgufFile& file, const Tokens& tokens) {
-  std::vector<std::pair<size_t, uint32_t>> order(tokens.size());
-  for (uint32_t i = 0; i < order.size(); ++i)
-    order[i] = {std::hash<std::string_view>()(tokens[i]), i};
-  std::sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first < b.first : tokens[a.second] < tokens[b.second];
-  });
-  const auto twice =
-      std::adjacent_find(order.begin(), order.end(), [&](const auto& a, const auto& b) {
-        return a.first == b.first && tokens[a.second] == tokens[b.second];
-      });
-  if (twice == order.end()) return;
-  // adjacent_find gives the end or the first of two.
-  // cppcheck-suppress derefInvalidIteratorRedundantCheck
-  const auto [first, second] = std::minmax(twice->second, (twice + 1)->second);
-  fail(file, "tokenizer.ggml.tokens", "found token {} equal to token {}, expected every token once",
-       second, first);
+// A hash above, the token's number below: one word a token, sorted in place, finds what may be
+// equal; only those are compared as texts, so a file made of collisions costs no more than an
+// ordinary sort.
+void check_unique(const GgufFile& file, const StringArray& tokens) {
+  std::vector<uint64_t> order;
+  std::vector<uint32_t> places;  // of the tokens in the file; a header is far below 4 GiB
+  order.reserve(tokens.size());
+  places.reserve(tokens.size());
+  const std::byte* const first = tokens.begin().place();
+  for (auto it = tokens.begin(); it != tokens.end(); ++it) {
+    const uint64_t hash = std::hash<std::string_view>()(*it);
+    order.push_back((hash & ~uint64_t{UINT32_MAX}) | places.size());
+    places.push_back(static_cast<uint32_t>(it.place() - first));
+  }
+  std::sort(order.begin(), order.end());
+  const auto number = [](uint64_t word) { return static_cast<uint32_t>(word); };
+  const auto text = [&](uint64_t word) {
+    return *StringArray::Iterator(first + places[number(word)], 1);
+  };
+  for (auto begin = order.begin(); begin != order.end();) {
+    const auto end = std::find_if(begin, order.end(),
+                                  [&](uint64_t word) { return (word ^ *begin) > UINT32_MAX; });
+    std::sort(begin, end, [&](uint64_t a, uint64_t b) {
+      return std::pair(text(a), number(a)) < std::pair(text(b), number(b));
+    });
+    const auto twice =
+        std::adjacent_find(begin, end, [&](uint64_t a, uint64_t b) { return text(a) == text(b); });
+    if (twice != end) {
+      fail(file, "tokenizer.ggml.tokens",
+           "found token {} equal to token {}, expected every token once", number(*(twice + 1)),
+           number(*twice));
+    }
+    begin = end;
+  }
 }
 
 void check_scores(const GgufFile& file, size_t n_tokens) {
@@ -84,7 +99,7 @@ int byte_of(std::string_view token) {
   return value;
 }
 
-void check_types(const GgufFile& file, const Tokens& tokens) {
+void check_types(const GgufFile& file, const StringArray& tokens) {
   constexpr std::string_view kKey = "tokenizer.ggml.token_type";
   const MetadataValue* value = file.value(kKey);
   if (value == nullptr) return;
@@ -97,18 +112,20 @@ void check_types(const GgufFile& file, const Tokens& tokens) {
     fail(file, kKey, "found {} types, expected {}, one for each token", types.size(),
          tokens.size());
   }
-  for (size_t i = 0; i < types.size(); ++i) {
+  size_t i = 0;
+  for (const std::string_view token : tokens) {
     const auto type = static_cast<uint32_t>(types[i]);
     if (type > kMaxTokenType)
       fail(file, kKey, "found {} for token {}, expected 0 to {}", types[i], i, kMaxTokenType);
-    if (type == kByteTokenType && byte_of(tokens[i]) < 0) {
+    if (type == kByteTokenType && byte_of(token) < 0) {
       fail(file, kKey, "found token {} marked as a byte, expected its text to be like <0x0A>", i);
     }
+    ++i;
   }
 }
 
 // A SentencePiece tokenizer writes unknown characters as bytes and needs all of them.
-void check_byte_tokens(const GgufFile& file, const Tokens& tokens) {
+void check_byte_tokens(const GgufFile& file, const StringArray& tokens) {
   std::bitset<256> found;
   for (const std::string_view token : tokens) {
     if (const int byte = byte_of(token); byte >= 0) found.set(static_cast<size_t>(byte));
@@ -124,14 +141,15 @@ void check_merges(const GgufFile& file) {
   constexpr std::string_view kKey = "tokenizer.ggml.merges";
   const auto merges = file.string_array(kKey);
   if (!merges) fail(file, kKey, "found nothing, expected the merges of a byte-pair tokenizer");
-  for (size_t i = 0; i < merges->size(); ++i) {
-    const std::string_view merge = (*merges)[i];
+  size_t i = 0;
+  for (const std::string_view merge : *merges) {
     const size_t space = merge.find(' ');
     const bool fits = space != std::string_view::npos && space > 0 && space + 1 < merge.size() &&
                       merge.find(' ', space + 1) == std::string_view::npos &&
                       merge.size() <= kMaxTokenBytes;
     if (!fits)
       fail(file, kKey, "found merge {} that is not two parts with one space between them", i);
+    ++i;
   }
 }
 
@@ -157,7 +175,7 @@ int check_vocabulary(const GgufFile& file) {
          model.value_or(""));
   }
   const bool is_byte_pair = *model == "gpt2";
-  const Tokens tokens = read_tokens(file);
+  const StringArray tokens = read_tokens(file);
   check_scores(file, tokens.size());
   check_types(file, tokens);
   check_unique(file, tokens);
