@@ -130,10 +130,10 @@ std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan) 
       "cells and logits\n",
       plan.n_tokens(), plan.n_tokens_longest, bytes_text(plan.n_bytes_family));
   if (plan.n_shared_tokens > 0) {
-    out += fmt::format("shared between arms: {} of these tokens ({:.0f} %) are computed once\n",
-                       plan.n_shared_tokens,
-                       100.0 * static_cast<double>(plan.n_shared_tokens) /
-                           static_cast<double>(plan.n_tokens()));
+    out += fmt::format(
+        "shared between arms: {} of these tokens ({:.0f} %) are computed once\n",
+        plan.n_shared_tokens,
+        100.0 * static_cast<double>(plan.n_shared_tokens) / static_cast<double>(plan.n_tokens()));
   }
   return out;
 }

@@ -108,7 +108,8 @@ void Family::start_lane(Unit& unit, std::unique_ptr<Lane>& lane, UnitBuilder& bu
   }
   const ReplyLogits& logits = baseline_logits_.front();
   // The first turn's predictions are the baseline's own; counted once, whatever lane asks.
-  const bool is_counted = turns.front().forced != nullptr && needs_fidelity(*context_.study, unit.arm->kind);
+  const bool is_counted =
+      turns.front().forced != nullptr && needs_fidelity(*context_.study, unit.arm->kind);
   for (size_t i = 0; is_counted && i < logits.n_rows(); ++i) {
     unit.fidelity.front().add(logits.row(i), logits.row(i), baseline_ids_.front()[i]);
   }
@@ -175,6 +176,8 @@ void Family::start_others() {
 bool Family::start_before_last(Unit& unit) {
   if (unit.arm->kind != StudyArmKind::kReminder || before_last_ == nullptr) return false;
   if (!before_last_->why_no_fork(options_of(unit)).empty()) return false;
+  // Forced replies take fewer steps than the baseline's, and a record has means over steps.
+  if (context_.study->history == History::kForced && shape_.generates_before_last) return false;
   const size_t last = shape_.turn_ids.size() - 1;
   const Measures& measures = context_.study->measures;
   const bool saves_two = shape_.has_own_history && measures.generate && measures.recall;
@@ -182,9 +185,9 @@ bool Family::start_before_last(Unit& unit) {
   unit.builder = before_last_builder_.as_of(unit.arm->name, unit.seed);
   unit.recall = units_.front()->recall;
   const Replies replies = measures.generate ? Replies::kOwn : Replies::kBaseline;
-  unit.main = make_lane(unit, unit.builder,
-                        before_last_->fork(*context_.engine, before_last_->options()),
-                        turns_of(unit, replies, shape_.n_turns), last);
+  unit.main =
+      make_lane(unit, unit.builder, before_last_->fork(*context_.engine, before_last_->options()),
+                turns_of(unit, replies, shape_.n_turns), last);
   return true;
 }
 
@@ -220,8 +223,8 @@ void Family::split(Unit& unit) {
                   turns_of(unit, Replies::kBaseline, shape_.n_turns), last);
   }
   const Replies replies = generates ? Replies::kOwn : Replies::kBaseline;
-  unit.main =
-      make_lane(unit, unit.builder, std::move(session), turns_of(unit, replies, shape_.n_turns), last);
+  unit.main = make_lane(unit, unit.builder, std::move(session),
+                        turns_of(unit, replies, shape_.n_turns), last);
 }
 
 void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const {

@@ -19,9 +19,9 @@ RunShape run_shape(const Study& study, const Conversation& conversation) {
   out.n_turns = out.turn_ids.size();
   const Measures& measures = study.measures;
   if (!measures.generate && !measures.fidelity && out.n_turns > 1) --out.n_turns;
-  out.has_own_history =
-      study.history != History::kForced &&
+  out.generates_before_last =
       std::any_of(out.is_generated.begin(), out.is_generated.end() - 1, [](bool is) { return is; });
+  out.has_own_history = study.history != History::kForced && out.generates_before_last;
   return out;
 }
 

@@ -12,7 +12,8 @@ struct RunShape {
   std::vector<int> turn_ids;       // of all exchanges
   std::vector<bool> is_generated;  // [all exchanges] the reply is not taken from the file
   size_t n_turns = 0;              // exchanges that are run: all, or all but the last
-  bool has_own_history = false;    // a turn before the last is answered by each arm itself
+  bool generates_before_last = false;
+  bool has_own_history = false;  // what is generated before the last turn is each arm's own
 };
 
 RunShape run_shape(const Study& study, const Conversation& conversation);

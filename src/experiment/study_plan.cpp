@@ -69,9 +69,8 @@ class ConversationPlan {
     auto place = model::TurnPlace::kFirst;
     for (const Exchange& exchange : exchanges_for(conversation_, kind)) {
       TurnTokens turn;
-      turn.prompt =
-          n_tokens(model::render_user_turn(context_.format, place, exchange.input)) +
-          kClosingTokens;
+      turn.prompt = n_tokens(model::render_user_turn(context_.format, place, exchange.input)) +
+                    kClosingTokens;
       place = model::TurnPlace::kLater;
       if (shape_.is_generated[out.size()]) {
         turn.generated = study_.max_new;
@@ -126,8 +125,8 @@ class ConversationPlan {
     for (size_t t = 0; t < shape_.n_turns; ++t) {
       const int64_t before = t == 0 ? 0 : baseline_lengths_[t - 1];
       const int64_t next = n_kept + baseline_lengths_[t] - before;
-      const auto kept = streaming_survivors(treatment, Ordinal{static_cast<uint32_t>(next)},
-                                            static_cast<int>(t));
+      const auto kept =
+          streaming_survivors(treatment, Ordinal{static_cast<uint32_t>(next)}, static_cast<int>(t));
       n_kept = static_cast<int64_t>(kept.size());
       if (n_kept < next) sum += n_kept;
     }
@@ -137,6 +136,7 @@ class ConversationPlan {
   int64_t tokens_shared(const StudyArm& arm, const std::vector<TurnTokens>& turns) const {
     if (context_.sharing == Sharing::kOff) return 0;
     if (arm.kind == StudyArmKind::kReminder) {
+      if (study_.history == History::kForced && shape_.generates_before_last) return 0;
       int64_t n = 0;
       for (size_t t = 0; t + 1 < turns.size(); ++t) n += turns[t].all();
       return is_measured_apart(arm) ? 2 * n : n;
@@ -183,9 +183,9 @@ StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation
     plan.n_bytes_family =
         std::max(plan.n_bytes_family, static_cast<uint64_t>(n_family) * bytes_token + logits);
     if (plan.n_tokens_longest > config.n_ctx_train) {
-      throw Error::make(
-          ErrorKind::kUsage, "conversation '{}' can take {} tokens; the model was trained for {}",
-          conversation.id, plan.n_tokens_longest, config.n_ctx_train);
+      throw Error::make(ErrorKind::kUsage,
+                        "conversation '{}' can take {} tokens; the model was trained for {}",
+                        conversation.id, plan.n_tokens_longest, config.n_ctx_train);
     }
   }
   if (plan.n_units > 0) plan.n_tokens_mean = n_all / static_cast<int64_t>(plan.n_units);
