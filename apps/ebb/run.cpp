@@ -30,6 +30,7 @@ struct RunFlags {
   std::string out;
   std::string shard;
   int n_lanes = 48;
+  record::Machines machines = record::Machines::kOne;
 };
 
 void parse_shard(const std::string& text, experiment::RunOptions& options) {
@@ -127,13 +128,13 @@ void write_manifest(const fs::path& folder, const record::StudyInfo& info,
 }
 
 void run_into(record::StudyStore& store, const fs::path& folder, const OpenStudy& open,
-              const experiment::RunOptions& options) {
+              const experiment::RunOptions& options, record::Machines machines) {
   const record::StudyInfo info =
       experiment::info_of(open.study, *open.engine, open.data, open.model_sha256);
   std::vector<record::ConversationText> texts;
   for (const auto& c : open.data.conversations) texts.push_back(experiment::to_record(c));
   const std::string resolved = experiment::to_toml(open.study);
-  store.begin(info, texts, resolved);
+  store.begin(info, texts, resolved, machines);
   record::write_file(folder / "config.resolved.toml", resolved);
   write_manifest(folder, info, open.format->format_sha256());
   fmt::print("model: {}, numerics {}; results go to {}\n", info.model, info.numerics,
@@ -169,10 +170,10 @@ void run_study_command(const RunFlags& flags) {
   options.n_bytes_max = available / 2;
   {
     auto store = record::StudyStore::open_for_writing(folder);
-    run_into(store, folder, *open, options);
+    run_into(store, folder, *open, options, flags.machines);
   }
   // A shard alone is no study; its folders are merged and reported then.
-  if (options.n_shards == 1) write_study_report(folder, folder / "report");
+  if (options.n_shards == 1) write_study_report(folder, folder / "report", flags.machines);
 }
 
 void print_plan(const StudyFlags& flags) {
@@ -181,10 +182,11 @@ void print_plan(const StudyFlags& flags) {
              plan_text(*open, experiment::plan_study(open->context, open->data.conversations)));
 }
 
-void merge_folders(const std::vector<std::string>& from, const std::string& to) {
+void merge_folders(const std::vector<std::string>& from, const std::string& to,
+                   record::Machines machines) {
   auto store = record::StudyStore::open_for_writing(to);
   for (const std::string& folder : from) {
-    store.merge(record::StudyStore::open_for_reading(folder));
+    store.merge(record::StudyStore::open_for_reading(folder), machines);
   }
   const size_t n_all = store.conversations().size();
   fmt::print("{}: {} units of {} of {} conversations\n", to, store.n_units(),
@@ -202,6 +204,7 @@ void add_run(CLI::App& app) {
   command->add_option("--shard", flags->shard, "i/n: only every n-th conversation, from the i-th");
   command->add_option("--lanes", flags->n_lanes, "sequences that advance together at most")
       ->capture_default_str();
+  add_machines(*command, flags->machines);
   command->callback([flags] { run_study_command(*flags); });
 }
 
@@ -219,7 +222,9 @@ void add_merge(CLI::App& app) {
   CLI::App* command = app.add_subcommand("merge", "Put shards of one study into one folder");
   command->add_option("from", *from, "folders of the shards")->required();
   command->add_option("--out", *to, "folder to write")->required();
-  command->callback([from, to] { merge_folders(*from, *to); });
+  auto machines = std::make_shared<record::Machines>(record::Machines::kOne);
+  add_machines(*command, *machines);
+  command->callback([from, to, machines] { merge_folders(*from, *to, *machines); });
 }
 
 }  // namespace ebb::app

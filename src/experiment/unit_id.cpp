@@ -26,11 +26,19 @@ std::string arm_key(const Study& study, const StudyArm& arm) {
 
 }  // namespace
 
+std::string fingerprint_text(const FingerprintParts& parts) {
+  return fmt::format("{}/{}/cpu-{}/{}/{}", parts.kernels, parts.numerics,
+                     sha256_hex(fmt::format("{}", fmt::join(parts.cpu_features, " "))).substr(0, 8),
+                     parts.ggml, parts.mathematics);
+}
+
 std::string fingerprint_of(const engine::Engine& engine) {
-  const std::string features = fmt::format("{}", fmt::join(platform::cpu_info().features, " "));
-  return fmt::format("{}/{}/cpu-{}", engine.kernels_name(),
-                     engine::numerics_name(engine.options().numerics),
-                     sha256_hex(features).substr(0, 8));
+  return fingerprint_text(
+      {.kernels = std::string(engine.kernels_name()),
+       .numerics = std::string(engine::numerics_name(engine.options().numerics)),
+       .cpu_features = platform::cpu_info().features,
+       .ggml = engine::tensor_library(),
+       .mathematics = platform::c_library()});
 }
 
 std::string study_key(const Study& study, const engine::Engine& engine,

@@ -94,7 +94,8 @@ void set_options(CURL* handle, const HttpRequest& request, Running& running,
   curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(handle, CURLOPT_USERAGENT, "ebb");
   curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, 15L);
-  curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT,
+                   static_cast<long>(request.n_bytes_per_second_min));
   curl_easy_setopt(handle, CURLOPT_LOW_SPEED_TIME,
                    static_cast<long>(request.stall_timeout.count()));
   curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
