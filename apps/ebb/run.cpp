@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/platform.h"
+#include "experiment/unit_id.h"
 #include "memory.h"
 #include "record/npy.h"
 #include "record/store.h"
@@ -129,8 +130,9 @@ void write_manifest(const fs::path& folder, const record::StudyInfo& info,
 
 void run_into(record::StudyStore& store, const fs::path& folder, const OpenStudy& open,
               const experiment::RunOptions& options, record::Machines machines) {
-  const record::StudyInfo info =
+  record::StudyInfo info =
       experiment::info_of(open.study, *open.engine, open.data, open.model_sha256);
+  info.inputs = experiment::inputs_text(open.study, *open.engine, *open.format);
   std::vector<record::ConversationText> texts;
   for (const auto& c : open.data.conversations) texts.push_back(experiment::to_record(c));
   const std::string resolved = experiment::to_toml(open.study);

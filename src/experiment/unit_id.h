@@ -19,6 +19,10 @@ inline constexpr int kResultVersion = 1;
 // sampling, reply length, measures.
 std::string study_key(const Study& study, const engine::Engine& engine,
                       const model::ChatTemplate& format, const std::string& model_sha256);
+// Of that, what no other field of a study's record says: turn format, cells, contents of budget
+// files. Two runs into one study must agree in it.
+std::string inputs_text(const Study& study, const engine::Engine& engine,
+                        const model::ChatTemplate& format);
 // Kernels, numerics, CPU features and the libraries that compute: "strict" promises equal bits
 // within one.
 std::string fingerprint_of(const engine::Engine& engine);

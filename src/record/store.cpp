@@ -40,9 +40,10 @@ std::string first_field_difference(const StudyInfo& before, const StudyInfo& now
   const Json a = parse_record(to_json(before));
   const Json b = parse_record(to_json(now));
   for (const auto& [name, value] : a.items()) {
-    if (b.at(name) == value) continue;
+    const std::string now_text = b.contains(name) ? b.at(name).dump() : "nothing";
+    if (now_text == value.dump()) continue;
     return fmt::format("it was begun with {} = {:.200}, now it is {:.200}", name, value.dump(),
-                       b.at(name).dump());
+                       now_text);
   }
   return "";
 }
@@ -139,6 +140,7 @@ void StudyStore::check_same(const StudyInfo& study, const std::string& resolved,
     // The file may be the same and the model or the data another.
     StudyInfo now = study;
     now.fingerprint = before.fingerprint;
+    if (!before.inputs) now.inputs.reset();
     difference = first_field_difference(before, now);
   }
   if (!difference.empty()) {

@@ -137,6 +137,12 @@ TEST_F(StudyProcess, AnotherStudyInTheSameFolderIsRefusedAndTheFirstStays) {
   const EbbEnd end = ebb(run_arguments("out", {{"--max-new", "7"}}));
   EXPECT_EQ(end.exit_code, 2);
   EXPECT_THAT(end.said, HasSubstr("it was begun with 'max_new = 6', now it is 'max_new = 7'"));
+  // What neither the study's file nor the model's says.
+  for (const auto& [flag, value] : {std::pair("--cells", "f32"), {"--chat-template", "plain"}}) {
+    const EbbEnd other = ebb(run_arguments("out", {{flag, value}}));
+    EXPECT_EQ(other.exit_code, 2) << flag;
+    EXPECT_THAT(other.said, HasSubstr("it was begun with inputs ="));
+  }
   ASSERT_EQ(ebb({"report", in_folder("out")}).exit_code, 0);
   EXPECT_THAT(differences(exports_of("out"), before), IsEmpty());
 }

@@ -2,6 +2,8 @@
 // with it. An input that is missing from the name would let a finished unit stand for another.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <functional>
 
 #include "engine/session_fixture.h"
@@ -93,27 +95,40 @@ TEST_F(UnitName, HoldsEveryFieldOfTheConversation) {
   }
 }
 
-// Every setting that a treatment has, found by its own list, so that a new one is tried as well.
 TEST_F(UnitName, HoldsEverySettingOfTheArm) {
   const std::map<std::string, std::string> instead = {
       {"keep_initial", "5"},     {"keep_recent", "13"}, {"positions", "compact"},
       {"trigger", "prompt_end"}, {"layers", "global"},  {"scope", "newest_turn"},
-      {"protect_first", "1"},    {"protect_last", "1"}, {"budget", "16"}};
+      {"protect_first", "1"},    {"protect_last", "1"}, {"protect_roles", "system"},
+      {"protect_ordinals", "3"}};
   const StudyArm& streaming = arm("streaming");
-  int n_changed = 0;
-  for (const auto& [key, value] : policy::settings_of(treatment_of(streaming))) {
-    const auto other = instead.find(key);
-    if (other == instead.end() || other->second == value) continue;
+  const policy::ParamMap before = policy::settings_of(treatment_of(streaming));
+  for (const auto& [key, value] : instead) {
     StudyArm changed = streaming;
-    changed.settings[key] = other->second;
+    changed.settings[key] = value;
+    ASSERT_NE(policy::settings_of(treatment_of(changed)), before) << key;
     EXPECT_NE(name_of(changed), name_of(streaming)) << key;
-    ++n_changed;
   }
-  EXPECT_GE(n_changed, 9);
   StudyArm other_policy = streaming;
   other_policy.treatment = "keydiff";
   other_policy.settings = {{"budget", "16"}};
   EXPECT_NE(name_of(other_policy), name_of(streaming));
+}
+
+// The file's name stays, what it says changes.
+TEST_F(UnitName, HoldsWhatABudgetFileSays) {
+  const std::filesystem::path path =
+      std::filesystem::path(::testing::TempDir()) / "unit-name-budgets.json";
+  StudyArm filed = arm("streaming");
+  filed.treatment = "keydiff";
+  filed.settings = {{"allocator", "file"}, {"budget_file", path.string()}};
+  std::vector<std::string> names;
+  for (const char* budgets : {"[[4, 4], [4, 4]]", "[[4, 4], [4, 5]]"}) {
+    std::ofstream(path) << R"({"budgets": )" << budgets << "}";
+    names.push_back(name_of(filed));
+  }
+  std::filesystem::remove(path);
+  EXPECT_NE(names[0], names[1]);
 }
 
 TEST_F(UnitName, HoldsKindShareAndTheArmThatIsRepeated) {
@@ -134,7 +149,7 @@ TEST_F(UnitName, TheStudysKeyHoldsItsSettingsModelAndTurnFormat) {
   const engine::Stage stage("llama-f32");
   const auto format = model::ChatTemplate::find(*stage.tokenizer);
   const std::string key = study_key(study_, stage.engine, format, "model");
-  EXPECT_EQ(key.rfind(fmt::format("version={};", kResultVersion), 0), 0U);
+  EXPECT_EQ(key.rfind("version=" + std::to_string(kResultVersion) + ";", 0), 0U);
   EXPECT_NE(study_key(study_, stage.engine, format, "other model"), key);
   const auto other_format = model::ChatTemplate::find(*stage.tokenizer, "plain");
   EXPECT_NE(study_key(study_, stage.engine, other_format, "model"), key);
@@ -155,17 +170,20 @@ TEST_F(UnitName, TheStudysKeyHoldsItsSettingsModelAndTurnFormat) {
 TEST_F(UnitName, TheStudysKeyHoldsHowIsComputed) {
   const engine::Stage stage("llama-f32");
   const auto format = model::ChatTemplate::find(*stage.tokenizer);
-  const auto key_with = [&](engine::EngineOptions options) {
-    options.n_threads = 1;
+  const auto key_with = [&](engine::Numerics numerics, engine::LinearKernels kernels,
+                            std::optional<CellType> cells) {
+    engine::EngineOptions options = engine::with_numerics(numerics, 1);
+    options.kernels = kernels;
+    options.cell_type = cells;
     const engine::Engine engine(model::Model::load(stage.path), options);
     return study_key(study_, engine, format, "model");
   };
-  const std::string key = key_with({.numerics = engine::Numerics::kFast});
-  EXPECT_NE(key_with({.numerics = engine::Numerics::kStrict}), key);
-  EXPECT_NE(
-      key_with({.numerics = engine::Numerics::kFast, .kernels = engine::LinearKernels::kGgml}),
-      key);
-  EXPECT_NE(key_with({.numerics = engine::Numerics::kFast, .cell_type = CellType::kF32}), key);
+  using engine::LinearKernels;
+  using engine::Numerics;
+  const std::string key = key_with(Numerics::kFast, LinearKernels::kOwn, {});
+  EXPECT_NE(key_with(Numerics::kStrict, LinearKernels::kOwn, {}), key);
+  EXPECT_NE(key_with(Numerics::kFast, LinearKernels::kGgml, {}), key);
+  EXPECT_NE(key_with(Numerics::kFast, LinearKernels::kOwn, CellType::kF32), key);
 }
 
 TEST(Fingerprint, HoldsEverythingThatComputes) {

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "dice.h"
 #include "record/faulty_disk.h"
+#include "record/format_1.h"
 #include "record/store.h"
 #include "record/study_records.h"
 
@@ -145,6 +146,34 @@ TEST_F(AttackedStore, AFullOrFailingDiskIsAStorageErrorAndASecondRunFinishes) {
     }
   }
   EXPECT_GT(n_errors, n_operations_);
+}
+
+// A file of an older format is brought up to date in one transaction.
+TEST_F(AttackedStore, AKillWhileAnOldFormatIsBroughtUpToDateLosesNothing) {
+  const fs::path old = root_ / "format1";
+  fs::copy(root_ / "undisturbed", old);
+  testing::make_format_1(old / "study.db");
+  bool is_whole = false;
+  int at = 0;
+  for (at = 1; !is_whole; ++at) {
+    SCOPED_TRACE(at);
+    const fs::path folder = fresh();
+    fs::copy(old, folder);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      faulty_disk() = {.fault = Fault::kKill, .at = at};
+      StudyStore::open_for_writing(folder);
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status));
+    is_whole = WEXITSTATUS(status) == 0;  // it took fewer operations than this
+    faulty_disk() = {};
+    run_study(folder);
+    ASSERT_EQ(export_of(folder), expected_);
+  }
+  EXPECT_GT(at, 5);
 }
 
 // What a changed byte may do: nothing, or a storage error.

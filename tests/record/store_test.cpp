@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "record/format_1.h"
 
 namespace ebb::record {
 namespace {
@@ -219,16 +220,6 @@ TEST(StudyStore, NewerFormatsAndOtherFilesAreRefused) {
   EXPECT_THAT(stored.error_when_read(), HasSubstr("study.db"));
 }
 
-// As format 1 was: no digests but those of units.
-void take_digests_away(const fs::path& file) {
-  SQLite::Database db(file.string(), SQLite::OPEN_READWRITE);
-  db.exec(
-      "DELETE FROM facts WHERE name = 'conversations_sha256';"
-      "ALTER TABLE facts DROP COLUMN sha256; ALTER TABLE families DROP COLUMN fingerprint;"
-      "ALTER TABLE families DROP COLUMN units_sha256;"
-      "ALTER TABLE families DROP COLUMN events_sha256; PRAGMA user_version = 1");
-}
-
 TEST(StudyStore, AStudyOfFormat1IsReadAndIsSealedWhenItIsWrittenAgain) {
   const StoredStudy stored;
   const auto export_of = [&] {
@@ -239,7 +230,7 @@ TEST(StudyStore, AStudyOfFormat1IsReadAndIsSealedWhenItIsWrittenAgain) {
     return out;
   };
   const std::string expected = export_of();
-  take_digests_away(stored.file());
+  testing::make_format_1(stored.file());
   EXPECT_EQ(export_of(), expected);
   {
     auto store = StudyStore::open_for_writing(stored.folder());
