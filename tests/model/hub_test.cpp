@@ -395,6 +395,23 @@ TEST_F(Hub, AServerThatHangsOrDripsIsGivenUp) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
 }
 
+TEST_F(Hub, HeadersAndErrorPagesWithoutEndAreGivenUp) {
+  const std::string body = content();
+  for (const bool is_in_headers : {true, false}) {
+    const LoopbackServer server([&](const ServedRequest& request) {
+      ServedReply reply = file_reply(request, body);
+      if (request.method == "HEAD" && !is_in_headers) return reply;
+      reply.has_endless_headers = is_in_headers;
+      reply.has_endless_body = !is_in_headers;
+      reply.status = is_in_headers ? 200 : 500;
+      return reply;
+    });
+    HubRequest request = request_to(server);
+    request.n_attempts_max = 2;
+    EXPECT_THAT(error_of(request).what(), HasSubstr("gave up after 2 attempts"));
+  }
+}
+
 // A body without end is not written to the disk, nor kept in memory.
 TEST_F(Hub, ABodyFarBeyondTheAnnouncedSizeCostsNeitherDiskNorMemory) {
   const LoopbackServer server([&](const ServedRequest&) {

@@ -30,8 +30,9 @@ struct ServedReply {
   int status = 200;
   std::map<std::string, std::string> headers;
   std::string body;
-  std::optional<size_t> cut_after;    // closes the connection after so many bytes of the body
-  bool hangs = false;                 // says nothing until the client goes
+  std::optional<size_t> cut_after;  // closes the connection after so many bytes of the body
+  bool hangs = false;               // says nothing until the client goes
+  bool has_endless_headers = false, has_endless_body = false;
   std::chrono::milliseconds drip{0};  // > 0: the body byte by byte, with these pauses
 };
 
@@ -107,6 +108,10 @@ class LoopbackServer {
     if (reply.hangs) return wait_for_end(connection);
     std::string out = "HTTP/1.1 " + std::to_string(reply.status) + " x\r\nConnection: close\r\n";
     for (const auto& [name, value] : reply.headers) out += name + ": " + value + "\r\n";
+    if (reply.has_endless_headers) return repeat(connection, out, "X-More: yes\r\n");
+    if (reply.has_endless_body) {
+      return repeat(connection, out + "\r\n", request.method == "HEAD" ? "" : "<p>more</p>");
+    }
     if (reply.headers.count("Content-Length") == 0) {
       out += "Content-Length: " + std::to_string(reply.body.size()) + "\r\n";
     }
@@ -122,6 +127,16 @@ class LoopbackServer {
     for (size_t i = 0; drips && i < reply.body.size() && !is_stopping_; ++i) {
       if (::send(connection, reply.body.data() + i, 1, MSG_NOSIGNAL) != 1) return;
       std::this_thread::sleep_for(reply.drip);
+    }
+  }
+
+  // `begin`, then `more` until the client goes.
+  void repeat(int connection, std::string begin, const std::string& more) const {
+    for (int i = 0; i < 1000; ++i) begin += more;
+    while (!is_stopping_ && ::send(connection, begin.data(), begin.size(), MSG_NOSIGNAL) > 0) {
+      if (more.empty()) return;
+      begin.clear();
+      for (int i = 0; i < 1000; ++i) begin += more;
     }
   }
 
