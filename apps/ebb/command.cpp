@@ -125,6 +125,12 @@ std::vector<int32_t> TextFlags::ids(const model::Tokenizer& tokenizer) const {
   return out;
 }
 
+void add_machines(CLI::App& command, record::Machines& machines) {
+  command.add_flag_callback(
+      "--any-machine", [&machines] { machines = record::Machines::kAny; },
+      "compare units of different machines or builds all the same");
+}
+
 std::string read_text(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in || !std::filesystem::is_regular_file(path)) {

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "model/tokenizer.h"
 #include "policy/treatment.h"
+#include "record/store.h"
 
 namespace ebb::app {
 
@@ -61,8 +62,12 @@ PositionMode parse_positions(std::string_view name);
 // "98.4 MB", "7.1 GB": decimal units.
 std::string bytes_text(uint64_t n_bytes);
 
+// --any-machine: units of several numerics fingerprints may be in one study.
+void add_machines(CLI::App& command, record::Machines& machines);
+
 // Tables, figure, page and exports of a stored study, and table 1 on the terminal.
-void write_study_report(const std::filesystem::path& folder, const std::filesystem::path& out);
+void write_study_report(const std::filesystem::path& folder, const std::filesystem::path& out,
+                        record::Machines machines);
 
 // Each adds one subcommand; the callback runs it and returns through `exit_code`.
 void add_validate(CLI::App& app);
@@ -75,6 +80,7 @@ void add_report(CLI::App& app);
 void add_run(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_merge(CLI::App& app);
+void add_repro(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_score(CLI::App& app);
 

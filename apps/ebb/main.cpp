@@ -1,6 +1,7 @@
 // The ebb command line: parses, runs one subcommand, turns errors into messages and exit codes.
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 #include <new>
 
@@ -16,6 +17,7 @@ int main(int argc, char** argv) {
   constexpr const char* kSettings[] = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"};
   ebb::platform::restart_with_setting(kSettings, "10000", argv);
   ebb::app::install_bus_error_handler();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error like a full disk
   CLI::App app{"ebb: measures what a language model forgets when its KV cache is evicted"};
   app.name("ebb");
   app.set_version_flag("--version", "ebb " EBB_VERSION);
@@ -23,6 +25,7 @@ int main(int argc, char** argv) {
   ebb::app::add_run(app);
   ebb::app::add_plan(app);
   ebb::app::add_merge(app);
+  ebb::app::add_repro(app);
   ebb::app::add_validate(app);
   ebb::app::add_inspect(app);
   ebb::app::add_logits(app);

@@ -16,7 +16,7 @@ namespace {
 // A thread's stack, and what the allocator maps for it beside the main heap.
 constexpr uint64_t kThreadBytes = uint64_t{10} << 20;
 // Large blocks that are freed and asked for again do not always fit where they were.
-constexpr uint64_t kSlackBytes = uint64_t{24} << 20;
+constexpr uint64_t kSlackBytes = uint64_t{40} << 20;
 
 std::optional<uint64_t> number_of(const char* name) {
   const char* text = std::getenv(name);

@@ -1,6 +1,7 @@
 // ebb report: tables, figures and the page of a stored study. Runs no model and asks no judge: the
 // verdicts that ebb score left in the folder are used where there are any.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <fstream>
@@ -23,6 +24,7 @@ constexpr size_t kTableWidth = 110;
 struct ReportFlags {
   std::string folder;
   std::string out;
+  record::Machines machines = record::Machines::kOne;
 };
 
 // Every eviction event, a line each; streamed, as there can be many.
@@ -40,9 +42,13 @@ void write_events(const record::StudyStore& store, const fs::path& path) {
 
 }  // namespace
 
-void write_study_report(const fs::path& folder, const fs::path& out) {
+void write_study_report(const fs::path& folder, const fs::path& out, record::Machines machines) {
   const record::StudyStore store = record::StudyStore::open_for_reading(folder);
+  if (machines == record::Machines::kOne) store.check_one_machine();
   report::StudyData data{store.study(), store.conversations(), store.units(), {}};
+  if (const auto all = store.fingerprints(); !all.empty()) {
+    data.study.fingerprint = fmt::format("{}", fmt::join(all, " and "));
+  }
   if (data.units.empty()) {
     throw Error::make(ErrorKind::kUsage, "{}: no unit is finished yet: nothing to report",
                       folder.string());
@@ -66,9 +72,11 @@ void add_report(CLI::App& app) {
       app.add_subcommand("report", "Write tables, figure and page of a stored study");
   command->add_option("run", flags->folder, "folder of the study")->required();
   command->add_option("--out", flags->out, "folder to write to (default: report/ in the study's)");
+  add_machines(*command, flags->machines);
   command->callback([flags] {
     const fs::path folder = flags->folder;
-    write_study_report(folder, flags->out.empty() ? folder / "report" : fs::path(flags->out));
+    write_study_report(folder, flags->out.empty() ? folder / "report" : fs::path(flags->out),
+                       flags->machines);
   });
 }
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/platform.h"
 #include "eval/scoring.h"
+#include "experiment/unit_id.h"
 #include "memory.h"
 #include "record/npy.h"
 #include "record/store.h"
@@ -31,6 +32,7 @@ struct RunFlags {
   std::string out;
   std::string shard;
   int n_lanes = 48;
+  record::Machines machines = record::Machines::kOne;
 };
 
 void add_lanes(CLI::App& command, RunFlags& flags) {
@@ -140,13 +142,14 @@ void write_manifest(const fs::path& folder, const record::StudyInfo& info,
 }
 
 void run_into(record::StudyStore& store, const fs::path& folder, const OpenStudy& open,
-              const experiment::RunOptions& options) {
-  const record::StudyInfo info =
+              const experiment::RunOptions& options, record::Machines machines) {
+  record::StudyInfo info =
       experiment::info_of(open.study, *open.engine, open.data, open.model_sha256);
+  info.inputs = experiment::inputs_text(open.study, *open.engine, *open.format);
   std::vector<record::ConversationText> texts;
   for (const auto& c : open.data.conversations) texts.push_back(experiment::to_record(c));
   const std::string resolved = experiment::to_toml(open.study);
-  store.begin(info, texts, resolved);
+  store.begin(info, texts, resolved, machines);
   record::write_file(folder / "config.resolved.toml", resolved);
   write_manifest(folder, info, open.format->format_sha256());
   fmt::print("model: {}, numerics {}; results go to {}\n", info.model, info.numerics,
@@ -182,10 +185,10 @@ void run_study_command(const RunFlags& flags) {
   options.n_bytes_max = available / 2;
   {
     auto store = record::StudyStore::open_for_writing(folder);
-    run_into(store, folder, *open, options);
+    run_into(store, folder, *open, options, flags.machines);
   }
   // A shard alone is no study; its folders are merged and reported then.
-  if (options.n_shards == 1) write_study_report(folder, folder / "report");
+  if (options.n_shards == 1) write_study_report(folder, folder / "report", flags.machines);
 }
 
 void print_plan(const RunFlags& flags) {
@@ -200,10 +203,11 @@ void print_plan(const RunFlags& flags) {
   fmt::print("{}", time_estimate_text(plan, speed));
 }
 
-void merge_folders(const std::vector<std::string>& from, const std::string& to) {
+void merge_folders(const std::vector<std::string>& from, const std::string& to,
+                   record::Machines machines) {
   auto store = record::StudyStore::open_for_writing(to);
   for (const std::string& folder : from) {
-    store.merge(record::StudyStore::open_for_reading(folder));
+    store.merge(record::StudyStore::open_for_reading(folder), machines);
   }
   const size_t n_all = store.conversations().size();
   fmt::print("{}: {} units of {} of {} conversations\n", to, store.n_units(),
@@ -220,6 +224,7 @@ void add_run(CLI::App& app) {
   command->add_option("--out", flags->out, "folder of the study (default runs/NAME)");
   command->add_option("--shard", flags->shard, "i/n: only every n-th conversation, from the i-th");
   add_lanes(*command, *flags);
+  add_machines(*command, flags->machines);
   command->callback([flags] { run_study_command(*flags); });
 }
 
@@ -238,7 +243,9 @@ void add_merge(CLI::App& app) {
   CLI::App* command = app.add_subcommand("merge", "Put shards of one study into one folder");
   command->add_option("from", *from, "folders of the shards")->required();
   command->add_option("--out", *to, "folder to write")->required();
-  command->callback([from, to] { merge_folders(*from, *to); });
+  auto machines = std::make_shared<record::Machines>(record::Machines::kOne);
+  add_machines(*command, *machines);
+  command->callback([from, to, machines] { merge_folders(*from, *to, *machines); });
 }
 
 }  // namespace ebb::app

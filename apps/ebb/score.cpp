@@ -33,6 +33,7 @@ struct ScoreFlags {
   bool offline = false;
   bool judges_all = false;
   bool judge_check = false;
+  record::Machines machines = record::Machines::kOne;
 };
 
 struct Study {
@@ -45,8 +46,9 @@ std::atomic<bool> g_interrupted{false};
 
 bool is_interrupted() { return g_interrupted.load(); }
 
-Study read_study(const fs::path& folder) {
+Study read_study(const fs::path& folder, record::Machines machines) {
   const record::StudyStore store = record::StudyStore::open_for_reading(folder);
+  if (machines == record::Machines::kOne) store.check_one_machine();
   return {store.study(), store.conversations(), store.units()};
 }
 
@@ -207,7 +209,7 @@ void run_score(const ScoreFlags& flags) {
   check_flags(flags);
   std::signal(SIGINT, [](int) { g_interrupted = true; });
   std::optional<Study> study;
-  if (!flags.folder.empty()) study = read_study(flags.folder);
+  if (!flags.folder.empty()) study = read_study(flags.folder, flags.machines);
   const bool has_judge = !flags.judge.judge.empty() || flags.offline;
   ReadyJudge ready;
   if (has_judge) ready = make_judge(flags, study);
@@ -242,6 +244,7 @@ void add_score(CLI::App& app) {
   command->add_flag("--offline", flags->offline, "only answers that judge.jsonl holds");
   command->add_flag("--judge-check", flags->judge_check,
                     "measure the judge against people on the built-in golden set");
+  add_machines(*command, flags->machines);
   command->footer(
       "A server gets instructions, requests and replies; never names of arms. See docs/judge.md.");
   command->callback([flags] { run_score(*flags); });

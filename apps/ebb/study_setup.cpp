@@ -8,6 +8,7 @@
 #include "base/platform.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "eval/rules.h"
 #include "experiment/unit_id.h"
 #include "memory.h"
 #include "stats/power.h"
@@ -58,12 +59,33 @@ experiment::Study read_study(const StudyFlags& flags) {
   return study;
 }
 
+namespace {
+
+// A rule that nobody can check would show only after everything was computed.  Throws: kBadData.
+void check_rules(const experiment::ConversationSet& data) {
+  for (const experiment::Conversation& conversation : data.conversations) {
+    for (const experiment::ConversationTurn& turn : conversation.turns) {
+      if (!turn.instruction) continue;
+      try {
+        for (const std::string& rule : turn.instruction->rules) (void)eval::parse_rule(rule);
+      } catch (const Error& error) {
+        throw error.with_context(fmt::format("{}:{}: conversation '{}', instruction '{}'",
+                                             data.name, turn.line, conversation.id,
+                                             turn.instruction->id));
+      }
+    }
+  }
+}
+
+}  // namespace
+
 std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
   auto open = std::make_unique<OpenStudy>();
   open->study = read_study(flags);
   const experiment::Study& study = open->study;
   open->data = experiment::load_conversations(study.data);
   experiment::sample_conversations(open->data.conversations, study.limit);
+  check_rules(open->data);
   open->model = open_model(study.model);
   open->tokenizer = model::Tokenizer::load(study.model);
   open->format = std::make_unique<model::ChatTemplate>(

@@ -11,6 +11,9 @@
 #elif defined(__linux__)
 #include <sched.h>
 #endif
+#if defined(__GLIBC__)
+#include <gnu/libc-version.h>
+#endif
 
 #include <algorithm>
 #include <cerrno>
@@ -347,6 +350,16 @@ CpuInfo cpu_info() {
 }
 
 #endif
+
+std::string c_library() {
+#if defined(__APPLE__)
+  return "macos-" + sysctl_text("kern.osrelease");
+#elif defined(__GLIBC__)
+  return std::string("glibc-") + ::gnu_get_libc_version();
+#else
+  return "libc";
+#endif
+}
 
 MemoryStatus memory_status_under(const fs::path& root) {
   constexpr uint64_t kKiB = 1024;

@@ -92,4 +92,7 @@ struct CpuInfo {
 };
 CpuInfo cpu_info();
 
+// The C library and its version, as "glibc-2.36": its sines and exponentials differ by version.
+std::string c_library();
+
 }  // namespace ebb::platform

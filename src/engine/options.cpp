@@ -1,5 +1,8 @@
 #include "engine/options.h"
 
+#include <fmt/format.h>
+#include <ggml.h>
+
 #include <string>
 #include <vector>
 
@@ -34,6 +37,12 @@ LinearKernels parse_kernels(std::string_view name) {
   if (name == "own") return LinearKernels::kOwn;
   if (name == "ggml") return LinearKernels::kGgml;
   throw Error::make(ErrorKind::kUsage, "unknown kernels '{}': expected own or ggml", name);
+}
+
+std::string tensor_library() {
+  const std::string commit = ggml_commit();
+  const bool is_known = !commit.empty() && commit != "unknown";
+  return fmt::format("ggml-{}{}{}", ggml_version(), is_known ? "-" : "", is_known ? commit : "");
 }
 
 }  // namespace ebb::engine

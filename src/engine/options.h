@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/cell_type.h"
@@ -28,5 +29,9 @@ std::string_view numerics_name(Numerics numerics);
 // Throws: kUsage with the nearest name.
 Numerics parse_numerics(std::string_view name);
 LinearKernels parse_kernels(std::string_view name);
+
+// The library that computes norms, activations and rotations: "ggml-0.25.3", with its commit where
+// it knows it.
+std::string tensor_library();
 
 }  // namespace ebb::engine

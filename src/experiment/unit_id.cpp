@@ -12,10 +12,24 @@
 namespace ebb::experiment {
 namespace {
 
+// What a budget file says: its name alone would not tell that it was changed.
+std::string budgets_text(const policy::Treatment& treatment) {
+  std::string out;
+  for (const auto& row : treatment.allocator.table) out += fmt::format("{};", fmt::join(row, ","));
+  return out;
+}
+
+std::string cells_text(const engine::Engine& engine) {
+  return engine.options().cell_type ? std::to_string(static_cast<int>(*engine.options().cell_type))
+                                    : "default";
+}
+
 // An arm's settings with every default, whatever its name is.
 std::string arm_key(const Study& study, const StudyArm& arm) {
-  std::string out = fmt::format("kind={};share={};", to_text(arm.kind), arm.share);
-  for (const auto& [key, value] : policy::settings_of(treatment_of(arm, {1}))) {
+  const policy::Treatment treatment = treatment_of(arm, {1});
+  std::string out = fmt::format("kind={};share={};budgets={};", to_text(arm.kind), arm.share,
+                                budgets_text(treatment));
+  for (const auto& [key, value] : policy::settings_of(treatment)) {
     if (arm.share.empty() || key != "schedule") out += fmt::format("{}={};", key, value);
   }
   for (const StudyArm& other : study.arms) {
@@ -26,24 +40,38 @@ std::string arm_key(const Study& study, const StudyArm& arm) {
 
 }  // namespace
 
+std::string fingerprint_text(const FingerprintParts& parts) {
+  return fmt::format("{}/{}/cpu-{}/{}/{}", parts.kernels, parts.numerics,
+                     sha256_hex(fmt::format("{}", fmt::join(parts.cpu_features, " "))).substr(0, 8),
+                     parts.ggml, parts.mathematics);
+}
+
 std::string fingerprint_of(const engine::Engine& engine) {
-  const std::string features = fmt::format("{}", fmt::join(platform::cpu_info().features, " "));
-  return fmt::format("{}/{}/cpu-{}", engine.kernels_name(),
-                     engine::numerics_name(engine.options().numerics),
-                     sha256_hex(features).substr(0, 8));
+  return fingerprint_text(
+      {.kernels = std::string(engine.kernels_name()),
+       .numerics = std::string(engine::numerics_name(engine.options().numerics)),
+       .cpu_features = platform::cpu_info().features,
+       .ggml = engine::tensor_library(),
+       .mathematics = platform::c_library()});
 }
 
 std::string study_key(const Study& study, const engine::Engine& engine,
                       const model::ChatTemplate& format, const std::string& model_sha256) {
-  const std::string cells = engine.options().cell_type
-                                ? std::to_string(static_cast<int>(*engine.options().cell_type))
-                                : "default";
   return fmt::format(
       "version={};model={};format={};numerics={};cells={};history={};temperature={:.9g};"
       "top_p={:.9g};max_new={};generate={};fidelity={};recall={};",
-      kResultVersion, model_sha256, format.format_sha256(), fingerprint_of(engine), cells,
-      to_text(study.history), study.sampling.temperature, study.sampling.top_p, study.max_new,
-      study.measures.generate, study.measures.fidelity, study.measures.recall);
+      kResultVersion, model_sha256, format.format_sha256(), fingerprint_of(engine),
+      cells_text(engine), to_text(study.history), study.sampling.temperature, study.sampling.top_p,
+      study.max_new, study.measures.generate, study.measures.fidelity, study.measures.recall);
+}
+
+std::string inputs_text(const Study& study, const engine::Engine& engine,
+                        const model::ChatTemplate& format) {
+  std::string budgets;
+  for (const StudyArm& arm : study.arms) budgets += budgets_text(treatment_of(arm, {1}));
+  return fmt::format("format {}, cells {}, budget files {}", format.format_sha256().substr(0, 12),
+                     cells_text(engine),
+                     budgets.empty() ? "none" : sha256_hex(budgets).substr(0, 12));
 }
 
 std::string unit_id(const std::string& key, const Conversation& conversation, const Study& study,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "experiment/conversation.h"
@@ -18,8 +19,20 @@ inline constexpr int kResultVersion = 1;
 // sampling, reply length, measures.
 std::string study_key(const Study& study, const engine::Engine& engine,
                       const model::ChatTemplate& format, const std::string& model_sha256);
-// CPU features and kernels: "strict" promises equal bits within one.
+// Of that, what no other field of a study's record says: turn format, cells, contents of budget
+// files. Two runs into one study must agree in it.
+std::string inputs_text(const Study& study, const engine::Engine& engine,
+                        const model::ChatTemplate& format);
+// Kernels, numerics, CPU features and the libraries that compute: "strict" promises equal bits
+// within one.
 std::string fingerprint_of(const engine::Engine& engine);
+struct FingerprintParts {
+  std::string kernels, numerics;
+  std::vector<std::string> cpu_features;
+  std::string ggml;         // version and commit of the library that computes norms and activations
+  std::string mathematics;  // the C library, whose sines and exponentials differ by version
+};
+std::string fingerprint_text(const FingerprintParts& parts);
 
 // 32 hexadecimal digits.
 std::string unit_id(const std::string& key, const Conversation& conversation, const Study& study,

@@ -132,8 +132,8 @@ class Puller {
     return {path_, sha256, size, HubCheck::kSizeOnly, true};
   }
 
-  // Calls `attempt` until it gives a value; an attempt that brought new bytes starts the count
-  // anew.
+  // Calls `attempt` until it gives a value; an attempt that brought something starts the count
+  // anew. A server that hands out single bytes would keep a pull alive for ever.
   template <typename T, typename Attempt>
   T with_retries(Attempt attempt) {
     auto wait = request_.first_wait;
@@ -142,7 +142,7 @@ class Puller {
       const uint64_t before = size_or_0(part_);
       auto [value, retry] = attempt();
       if (value) return *std::move(value);
-      if (size_or_0(part_) > before) {
+      if (size_or_0(part_) >= before + request_.n_bytes_worthwhile) {
         n_failed = 0;
         wait = request_.first_wait;
       }
@@ -171,6 +171,8 @@ class Puller {
   HttpReply follow(HttpRequest request, std::map<std::string, std::string>& first_headers) const {
     request.url = url_;
     request.stall_timeout = request_.stall_timeout;
+    const auto seconds = static_cast<uint64_t>(std::max<int64_t>(request.stall_timeout.count(), 1));
+    request.n_bytes_per_second_min = std::max<uint64_t>(request_.n_bytes_worthwhile / seconds, 1);
     request.is_cancelled = request_.is_cancelled;
     for (int i = 0; i <= kMaxRedirects; ++i) {
       const std::string origin = origin_of(request.url);

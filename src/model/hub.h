@@ -27,9 +27,10 @@ struct HubRequest {
   std::string endpoint = "https://huggingface.co";
   std::string token;  // "" = none; sent to the endpoint's host only
   HubMode mode = HubMode::kOnline;
-  int n_attempts_max = 5;                     // in a row without a new byte
+  int n_attempts_max = 5;                     // in a row that brought next to nothing
   std::chrono::milliseconds first_wait{500};  // before the second attempt; doubles, at most 30 s
-  std::chrono::seconds stall_timeout{60};     // without a byte
+  std::chrono::seconds stall_timeout{60};     // with less than n_bytes_worthwhile
+  uint64_t n_bytes_worthwhile = 16 * 1024;    // that an attempt must bring not to count as failed
   std::function<void(const HubProgress&)> on_progress;  // may be empty
   std::function<bool()> is_cancelled;                   // may be empty
 };

@@ -42,12 +42,20 @@ struct Running {
   HttpReply* reply = nullptr;
   CURL* handle = nullptr;
   std::exception_ptr thrown;
+  size_t n_header_lines = 0;
+  size_t n_page_bytes = 0;  // of an error page, which nobody reads
 };
 
+// Neither headers nor error pages go on for ever.
+constexpr size_t kHeaderLinesMax = 1000;
+constexpr size_t kPageBytesMax = size_t{1} << 20;
+
 size_t on_header(char* data, size_t size, size_t n, void* user) {
-  HttpReply& reply = *static_cast<Running*>(user)->reply;
+  auto& running = *static_cast<Running*>(user);
+  HttpReply& reply = *running.reply;
   std::string_view line(data, size * n);
-  if (line.substr(0, 5) == "HTTP/") reply.headers.clear();  // an interim reply came before
+  if (++running.n_header_lines > kHeaderLinesMax) return 0;  // ends the transfer
+  if (line.substr(0, 5) == "HTTP/") reply.headers.clear();   // an interim reply came before
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos || reply.headers.size() > 200) return size * n;
   std::string_view value = line.substr(colon + 1);
@@ -64,7 +72,10 @@ size_t on_data(char* data, size_t size, size_t n, void* user) {
   auto& running = *static_cast<Running*>(user);
   HttpReply& reply = *running.reply;
   curl_easy_getinfo(running.handle, CURLINFO_RESPONSE_CODE, &reply.status);
-  if (reply.status != 200 && reply.status != 206) return size * n;  // an error page
+  if (reply.status != 200 && reply.status != 206) {
+    running.n_page_bytes += size * n;
+    return running.n_page_bytes > kPageBytesMax ? 0 : size * n;
+  }
   try {
     if (running.request->on_body)
       running.request->on_body(std::as_bytes(std::span(data, size * n)), reply);
@@ -94,7 +105,8 @@ void set_options(CURL* handle, const HttpRequest& request, Running& running,
   curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(handle, CURLOPT_USERAGENT, "ebb");
   curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, 15L);
-  curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT,
+                   static_cast<long>(request.n_bytes_per_second_min));
   curl_easy_setopt(handle, CURLOPT_LOW_SPEED_TIME,
                    static_cast<long>(request.stall_timeout.count()));
   curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
@@ -127,7 +139,7 @@ HttpReply transfer(const HttpRequest& request) {
   const CurlHandle handle(curl_easy_init());
   if (!handle) throw Error(ErrorKind::kBackend, "libcurl gave no handle");
   HttpReply reply;
-  Running running{&request, &reply, handle.get(), nullptr};
+  Running running{&request, &reply, handle.get(), nullptr, 0, 0};
   std::unique_ptr<curl_slist, CurlDeleter> headers;
   if (!request.bearer.empty()) {
     headers.reset(curl_slist_append(nullptr, ("Authorization: Bearer " + request.bearer).c_str()));

@@ -28,9 +28,10 @@ struct HttpReply {
 struct HttpRequest {
   HttpMethod method = HttpMethod::kGet;
   std::string url;
-  std::string bearer;        // "" = no Authorization header
-  uint64_t range_begin = 0;  // > 0: only the bytes from here on
-  std::chrono::seconds stall_timeout{60};
+  std::string bearer;                      // "" = no Authorization header
+  uint64_t range_begin = 0;                // > 0: only the bytes from here on
+  std::chrono::seconds stall_timeout{60};  // that long below the least speed
+  uint64_t n_bytes_per_second_min = 1;
   // The body of a 200 or 206 reply, piece by piece, with the reply's status and headers; what it
   // throws ends the request and is rethrown.
   std::function<void(std::span<const std::byte> piece, const HttpReply& reply)> on_body;

@@ -18,6 +18,7 @@ namespace ebb::policy {
 namespace {
 
 constexpr int64_t kMany = 1'000'000'000;
+constexpr int64_t kOrdinalsMax = int64_t{1} << 24;  // as many tokens as any model is trained for
 
 std::vector<ParamSpec> make_treatment_params() {
   return {
@@ -64,6 +65,10 @@ std::vector<Ordinal> parse_ordinals(const std::string& text) {
     if (ends.size() > 2 || first < 0 || last < first || last >= kMany) {
       throw Error::make(ErrorKind::kUsage, "protect_ordinals: '{}' is not an ordinal or a range",
                         part);
+    }
+    if (last - first >= kOrdinalsMax - static_cast<int64_t>(out.size())) {
+      throw Error::make(ErrorKind::kUsage, "protect_ordinals: '{}': expected at most {} in all",
+                        part, kOrdinalsMax);
     }
     for (int64_t o = first; o <= last; ++o) out.push_back({static_cast<uint32_t>(o)});
   }

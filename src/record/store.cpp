@@ -1,6 +1,6 @@
 #include "record/store.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -10,23 +10,14 @@
 #include "base/error.h"
 #include "base/file_lock.h"
 #include "base/sha256.h"
+#include "record/json_fields.h"
+#include "record/store_file.h"
 
 namespace ebb::record {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kFileName = "study.db";
-
-constexpr const char* kSchema = R"(
-CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE conversations(place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, json TEXT NOT NULL);
-CREATE TABLE families(conversation TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE units(unit_id TEXT PRIMARY KEY, conversation TEXT NOT NULL, arm TEXT NOT NULL,
-                   seed TEXT NOT NULL, json TEXT NOT NULL, sha256 TEXT NOT NULL,
-                   UNIQUE(conversation, arm, seed)) WITHOUT ROWID;
-CREATE TABLE events(conversation TEXT NOT NULL, place INTEGER NOT NULL, unit_id TEXT NOT NULL,
-                    line TEXT NOT NULL, PRIMARY KEY(conversation, place)) WITHOUT ROWID;
-)";
 
 // The first line in which two texts differ: what a person changed since the study began.
 std::string first_difference(const std::string& before, const std::string& now) {
@@ -44,12 +35,29 @@ std::string first_difference(const std::string& before, const std::string& now) 
   }
 }
 
+// The first field in which two stored studies differ.
+std::string first_field_difference(const StudyInfo& before, const StudyInfo& now) {
+  const Json a = parse_record(to_json(before));
+  const Json b = parse_record(to_json(now));
+  for (const auto& [name, value] : a.items()) {
+    const std::string now_text = b.contains(name) ? b.at(name).dump() : "nothing";
+    if (now_text == value.dump()) continue;
+    return fmt::format("it was begun with {} = {:.200}, now it is {:.200}", name, value.dump(),
+                       now_text);
+  }
+  return "";
+}
+
 }  // namespace
 
 struct StudyStore::State {
   fs::path path;
   std::optional<FileLock> lock;
   SQLite::Database db;
+  int version = kSchemaVersion;
+  std::optional<std::string> fingerprint = {};  // of what is committed; the study's own by default
+
+  bool has_digests() const { return version >= kFirstVersionWithDigests; }
 };
 
 StudyStore::StudyStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -67,26 +75,17 @@ void StudyStore::execute(const std::function<void()>& action) const {
 
 namespace {
 
+Error damaged(const fs::path& path, const std::string& what) {
+  return Error::make(ErrorKind::kStorage, "{}: damaged: {}", path.string(), what);
+}
+
 // Reads a record of our own writing: where it cannot be read, the file is damaged.
 template <typename Read>
 auto read_stored(const fs::path& path, Read read) {
   try {
     return read();
   } catch (const Error& error) {
-    throw Error::make(ErrorKind::kStorage, "{}: damaged: {}", path.string(), error.what());
-  }
-}
-
-void check_file(SQLite::Database& db, const fs::path& path) {
-  const int version = db.execAndGet("PRAGMA user_version").getInt();
-  if (version > StudyStore::kSchemaVersion) {
-    throw Error::make(ErrorKind::kStorage,
-                      "{}: written by a newer ebb (format {}, this one reads up to {})",
-                      path.string(), version, StudyStore::kSchemaVersion);
-  }
-  const std::string health = db.execAndGet("PRAGMA quick_check").getString();
-  if (health != "ok") {
-    throw Error::make(ErrorKind::kStorage, "{}: damaged: {}", path.string(), health);
+    throw damaged(path, error.what());
   }
 }
 
@@ -104,13 +103,8 @@ StudyStore StudyStore::open_for_writing(const fs::path& folder) {
   try {
     SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
     db.exec("PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL;");
-    if (!db.tableExists("facts")) {
-      SQLite::Transaction transaction(db);
-      db.exec(kSchema);
-      db.exec(fmt::format("PRAGMA user_version={}", kSchemaVersion));
-      transaction.commit();
-    }
-    check_file(db, path);
+    checked_version(db, path);
+    prepare_tables(db);
     return StudyStore(std::unique_ptr<State>(new State{path, std::move(lock), std::move(db)}));
   } catch (const SQLite::Exception& error) {
     throw Error::make(ErrorKind::kStorage, "{}: {}", path.string(), error.what());
@@ -124,51 +118,49 @@ StudyStore StudyStore::open_for_reading(const fs::path& folder) {
   }
   try {
     SQLite::Database db(path.string(), SQLite::OPEN_READONLY);
-    check_file(db, path);
-    return StudyStore(std::unique_ptr<State>(new State{path, std::nullopt, std::move(db)}));
+    const int version = checked_version(db, path);
+    return StudyStore(
+        std::unique_ptr<State>(new State{path, std::nullopt, std::move(db), version}));
   } catch (const SQLite::Exception& error) {
     throw Error::make(ErrorKind::kStorage, "{}: {}", path.string(), error.what());
   }
 }
 
-namespace {
-
-std::optional<std::string> fact(const SQLite::Database& db, const char* name) {
-  SQLite::Statement query(db, "SELECT value FROM facts WHERE name = ?");
-  query.bind(1, name);
-  if (!query.executeStep()) return std::nullopt;
-  return query.getColumn(0).getString();
-}
-
-void put_fact(SQLite::Database& db, const char* name, const std::string& value) {
-  SQLite::Statement insert(db, "INSERT INTO facts VALUES(?, ?)");
-  insert.bind(1, name);
-  insert.bind(2, value);
-  insert.exec();
-}
-
-}  // namespace
-
 bool StudyStore::has_study() const {
   bool has = false;
-  execute([&] { has = fact(state_->db, "study").has_value(); });
+  execute([&] { has = fact(state_->db, state_->path, "study").has_value(); });
   return has;
 }
 
-void StudyStore::begin(const StudyInfo& study, std::span<const ConversationText> conversations,
-                       const std::string& resolved) {
-  if (has_study()) {
-    std::string difference = first_difference(this->resolved(), resolved);
-    // The file may be the same and the model, the data or the machine another.
-    if (difference.empty() && to_json(this->study()) != to_json(study)) {
-      difference = first_difference(to_json(this->study()), to_json(study));
-    }
-    if (difference.empty()) return;
+void StudyStore::check_same(const StudyInfo& study, const std::string& resolved,
+                            Machines machines) const {
+  const StudyInfo before = this->study();
+  std::string difference = first_difference(this->resolved(), resolved);
+  if (difference.empty()) {
+    // The file may be the same and the model or the data another.
+    StudyInfo now = study;
+    now.fingerprint = before.fingerprint;
+    if (!before.inputs) now.inputs.reset();
+    difference = first_field_difference(before, now);
+  }
+  if (!difference.empty()) {
     throw Error::make(ErrorKind::kUsage,
                       "{}: holds another study: {}. Give another --out, or the settings it was "
                       "begun with",
                       state_->path.string(), difference);
   }
+  if (machines == Machines::kOne && before.fingerprint != study.fingerprint) {
+    throw Error::make(ErrorKind::kUsage,
+                      "{}: computed on {}, and now on {}: other machines and builds round "
+                      "otherwise. Give another --out, or --any-machine to mix them",
+                      state_->path.string(), before.fingerprint, study.fingerprint);
+  }
+}
+
+void StudyStore::begin(const StudyInfo& study, std::span<const ConversationText> conversations,
+                       const std::string& resolved, Machines machines) {
+  state_->fingerprint = study.fingerprint;
+  if (has_study()) return check_same(study, resolved, machines);
   execute([&] {
     SQLite::Transaction transaction(state_->db);
     put_fact(state_->db, "study", to_json(study));
@@ -182,13 +174,14 @@ void StudyStore::begin(const StudyInfo& study, std::span<const ConversationText>
       insert.exec();
       insert.reset();
     }
+    put_fact(state_->db, kConversationsFact, conversations_digest(state_->db));
     transaction.commit();
   });
 }
 
 StudyInfo StudyStore::study() const {
   std::optional<std::string> text;
-  execute([&] { text = fact(state_->db, "study"); });
+  execute([&] { text = fact(state_->db, state_->path, "study"); });
   if (!text) {
     throw Error::make(ErrorKind::kStorage, "{}: holds no study yet", state_->path.string());
   }
@@ -197,13 +190,17 @@ StudyInfo StudyStore::study() const {
 
 std::string StudyStore::resolved() const {
   std::optional<std::string> text;
-  execute([&] { text = fact(state_->db, "resolved"); });
+  execute([&] { text = fact(state_->db, state_->path, "resolved"); });
   return text.value_or("");
 }
 
 std::vector<ConversationText> StudyStore::conversations() const {
   std::vector<ConversationText> out;
   execute([&] {
+    if (state_->has_digests() &&
+        fact(state_->db, state_->path, kConversationsFact) != conversations_digest(state_->db)) {
+      throw damaged(state_->path, "the conversations are not those that were written");
+    }
     SQLite::Statement query(state_->db, "SELECT json FROM conversations ORDER BY place");
     while (query.executeStep()) {
       const std::string json = query.getColumn(0).getString();
@@ -215,11 +212,19 @@ std::vector<ConversationText> StudyStore::conversations() const {
 
 void StudyStore::commit_family(const std::string& conversation, std::span<const UnitRecord> units,
                                std::span<const EventLine> events) {
+  write_family(conversation, units, events,
+               state_->fingerprint ? *state_->fingerprint : study().fingerprint);
+}
+
+void StudyStore::write_family(const std::string& conversation, std::span<const UnitRecord> units,
+                              std::span<const EventLine> events, const std::string& fingerprint) {
   for (const UnitRecord& unit : units) EBB_CHECK(unit.conversation == conversation);
   execute([&] {
     SQLite::Transaction transaction(state_->db);
-    SQLite::Statement family(state_->db, "INSERT INTO families VALUES(?)");
+    SQLite::Statement family(state_->db,
+                             "INSERT INTO families(conversation, fingerprint) VALUES(?, ?)");
     family.bind(1, conversation);
+    family.bind(2, fingerprint);
     family.exec();
     SQLite::Statement insert(state_->db, "INSERT INTO units VALUES(?, ?, ?, ?, ?, ?)");
     for (const UnitRecord& unit : units) {
@@ -243,6 +248,7 @@ void StudyStore::commit_family(const std::string& conversation, std::span<const 
       event.exec();
       event.reset();
     }
+    seal_family(state_->db, conversation);
     transaction.commit();
   });
 }
@@ -254,6 +260,47 @@ std::set<std::string> StudyStore::finished_conversations() const {
     while (query.executeStep()) out.insert(query.getColumn(0).getString());
   });
   return out;
+}
+
+std::string StudyStore::fingerprint_of(const std::string& conversation) const {
+  if (!state_->has_digests()) return study().fingerprint;
+  std::string out;
+  execute([&] {
+    SQLite::Statement query(state_->db, "SELECT fingerprint FROM families WHERE conversation = ?");
+    query.bind(1, conversation);
+    if (query.executeStep()) out = query.getColumn(0).getString();
+  });
+  return out;
+}
+
+std::set<std::string> StudyStore::fingerprints() const {
+  std::set<std::string> out;
+  for (const std::string& conversation : finished_conversations()) {
+    out.insert(fingerprint_of(conversation));
+  }
+  return out;
+}
+
+void StudyStore::check_one_machine() const {
+  const std::set<std::string> all = fingerprints();
+  if (all.size() < 2) return;
+  throw Error::make(
+      ErrorKind::kUsage,
+      "{}: its units were computed on {}: other machines and builds round otherwise, "
+      "so a difference may be theirs. Give --any-machine to compare them all the same",
+      state_->path.string(), fmt::join(all, " and on "));
+}
+
+void StudyStore::check_units_of(const std::string& conversation) const {
+  if (!state_->has_digests()) return;
+  SQLite::Statement query(state_->db, "SELECT units_sha256 FROM families WHERE conversation = ?");
+  query.bind(1, conversation);
+  if (query.executeStep() &&
+      query.getColumn(0).getString() == units_digest(state_->db, conversation)) {
+    return;
+  }
+  throw damaged(state_->path,
+                fmt::format("the units of '{}' are not those that were written", conversation));
 }
 
 size_t StudyStore::n_units() const {
@@ -269,11 +316,14 @@ std::vector<UnitRecord> StudyStore::units() const {
     while (query.executeStep()) {
       const std::string json = query.getColumn(1).getString();
       if (sha256_hex(json) != query.getColumn(2).getString()) {
-        throw Error::make(ErrorKind::kStorage, "{}: damaged: unit {} is not what was written",
-                          state_->path.string(), query.getColumn(0).getString());
+        throw damaged(state_->path, fmt::format("unit {} is not what was written",
+                                                query.getColumn(0).getString()));
       }
       out.push_back(unit_from_json(json));
     }
+    std::set<std::string> of = finished_conversations();
+    for (const UnitRecord& unit : out) of.insert(unit.conversation);
+    for (const std::string& conversation : of) check_units_of(conversation);
   });
   const StudyInfo info = study();
   std::map<std::string, size_t> arms;
@@ -296,6 +346,15 @@ std::vector<EventLine> StudyStore::events_of(const std::string& conversation) co
     while (query.executeStep()) {
       out.push_back({query.getColumn(0).getString(), query.getColumn(1).getString()});
     }
+    if (!state_->has_digests()) return;
+    SQLite::Statement digest(state_->db,
+                             "SELECT events_sha256 FROM families WHERE conversation = ?");
+    digest.bind(1, conversation);
+    if (!digest.executeStep() ||
+        digest.getColumn(0).getString() != events_digest(state_->db, conversation)) {
+      throw damaged(state_->path, fmt::format("the events of '{}' are not those that were written",
+                                              conversation));
+    }
   });
   return out;
 }
@@ -308,8 +367,9 @@ void StudyStore::for_each_event(const std::function<void(std::string_view line)>
   }
 }
 
-void StudyStore::merge(const StudyStore& other) {
-  begin(other.study(), other.conversations(), other.resolved());
+void StudyStore::merge(const StudyStore& other, Machines machines) {
+  if (machines == Machines::kOne) other.check_one_machine();
+  begin(other.study(), other.conversations(), other.resolved(), machines);
   std::map<std::string, std::vector<UnitRecord>> theirs;
   for (UnitRecord& unit : other.units()) theirs[unit.conversation].push_back(std::move(unit));
   std::map<std::string, std::string> ours;  // unit -> digest
@@ -317,7 +377,8 @@ void StudyStore::merge(const StudyStore& other) {
   const std::set<std::string> here = finished_conversations();
   for (const std::string& conversation : other.finished_conversations()) {
     if (!here.contains(conversation)) {
-      commit_family(conversation, theirs[conversation], other.events_of(conversation));
+      write_family(conversation, theirs[conversation], other.events_of(conversation),
+                   other.fingerprint_of(conversation));
       continue;
     }
     for (const UnitRecord& unit : theirs[conversation]) {

@@ -23,9 +23,13 @@ struct EventLine {
   std::string line;
 };
 
+// Whether units of several numerics fingerprints (machines or builds) may lie in one study. Within
+// one, `strict` promises equal bits; across several it does not.
+enum class Machines { kOne, kAny };
+
 class StudyStore {
  public:
-  static constexpr int kSchemaVersion = 1;
+  static constexpr int kSchemaVersion = 2;
 
   // Makes the folder and the file where there are none, and takes the folder's lock.
   // Throws: kStorage (locked, not writable, damaged, newer schema).
@@ -37,9 +41,11 @@ class StudyStore {
 
   bool has_study() const;
   // Fixes what the study is, once. `resolved` is the study file with every default. A second time
-  // everything must be the same.  Throws: kUsage with the first line that differs.
+  // everything must be the same, but for the fingerprint where any machine will do. What is
+  // committed from here on has the study's fingerprint.
+  // Throws: kUsage with both fingerprints or the first line that differs.
   void begin(const StudyInfo& study, std::span<const ConversationText> conversations,
-             const std::string& resolved);
+             const std::string& resolved, Machines machines = Machines::kOne);
   StudyInfo study() const;
   std::vector<ConversationText> conversations() const;  // in the order of the data
   std::string resolved() const;
@@ -53,16 +59,26 @@ class StudyStore {
   // a record that is not what was written.
   std::vector<UnitRecord> units() const;
   size_t n_units() const;
-  // Every event line, in the order of units and of time.
+  // Of a finished family; of all.
+  std::string fingerprint_of(const std::string& conversation) const;
+  std::set<std::string> fingerprints() const;
+  // Throws: kUsage, naming all, where units of several machines would be compared.
+  void check_one_machine() const;
+  // Every event line, in the order of units and of time.  Throws: as units().
   void for_each_event(const std::function<void(std::string_view line)>& visit) const;
   // Takes over every family of another store of the same study.  Throws: kUsage where the studies
-  // differ or a conversation is in both with other results.
-  void merge(const StudyStore& other);
+  // or the machines differ or a conversation is in both with other results.
+  void merge(const StudyStore& other, Machines machines = Machines::kOne);
 
  private:
   struct State;
   explicit StudyStore(std::unique_ptr<State> state);
   void execute(const std::function<void()>& action) const;
+  void check_same(const StudyInfo& study, const std::string& resolved, Machines machines) const;
+  void write_family(const std::string& conversation, std::span<const UnitRecord> units,
+                    std::span<const EventLine> events, const std::string& fingerprint);
+  // Throws: kStorage where a finished family's units are not those that were written.
+  void check_units_of(const std::string& conversation) const;
   std::vector<EventLine> events_of(const std::string& conversation) const;
   std::unique_ptr<State> state_;
 };

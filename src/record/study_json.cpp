@@ -114,6 +114,7 @@ void for_each_field(Study& s, Visit visit) {
 std::string to_json(const StudyInfo& study) {
   Json out = Json::object();
   for_each_field(study, [&](const char* name, const auto& value) { out[name] = value; });
+  if (study.inputs) out["inputs"] = *study.inputs;
   out["arms"] = Json::array();
   for (const ArmInfo& arm : study.arms) out["arms"].push_back(arm_json(arm));
   out["contrasts"] = Json::array();
@@ -127,6 +128,7 @@ StudyInfo study_from_json(const std::string& text) {
   const Json json = parse_record(text);
   StudyInfo out;
   for_each_field(out, [&](const char* name, auto& value) { read(json, name, value); });
+  read(json, "inputs", out.inputs);
   for (const Json& arm : field(json, "arms")) out.arms.push_back(arm_of(arm));
   for (const Json& contrast : field(json, "contrasts")) {
     out.contrasts.push_back(contrast_of(contrast));

@@ -68,7 +68,10 @@ struct StudyInfo {
   int n_layers = 0, n_kv_heads = 0, head_dim = 0;
   int window = 0;  // of sliding layers; 0 = none
   std::string numerics = {};
-  std::string fingerprint = {};  // CPU type and kernels: results of different ones are not compared
+  std::string fingerprint = {};  // kernels, CPU, libraries; different ones are not compared
+  // What else can change a result: turn format, cells, contents of budget files. Absent in studies
+  // of before it was written.
+  std::optional<std::string> inputs = {};
   std::string data_name, data_version, data_sha256;
   std::string history = {};           // own, recorded, teacher_forced
   std::string primary_endpoint = {};  // rules, recall, ...: see docs/file-formats.md

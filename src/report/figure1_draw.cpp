@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <fstream>
+#include <iterator>
+#include <string_view>
 
 #include "base/platform.h"
 #include "report/figure1.h"
@@ -9,6 +12,25 @@
 namespace ebb::report {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// The drawing library writes when it drew; the same study must give the same bytes. The text keeps
+// its length, as a PDF holds offsets.
+void remove_date(const fs::path& pdf) {
+  constexpr std::string_view kKey = "/CreationDate (D:";
+  constexpr std::string_view kNoDate = "20000101000000";
+  std::fstream file(pdf, std::ios::in | std::ios::out | std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  const size_t key = bytes.find(kKey);
+  const size_t begin = key + kKey.size();
+  if (key == std::string::npos || begin + kNoDate.size() > bytes.size()) return;
+  file.clear();
+  file.seekp(static_cast<std::streamoff>(begin));
+  file.write(kNoDate.data(), kNoDate.size());
+}
+
+}  // namespace
 
 std::string draw_figure1(const fs::path& folder) {
   std::string place = "cd '";
@@ -24,6 +46,7 @@ std::string draw_figure1(const fs::path& folder) {
     std::error_code failure;
     const bool is_made = result.exit_code == 0 && fs::file_size(part, failure) > 0 && !failure;
     if (problem.empty() && is_made) {
+      if (std::string_view(kind) == "pdf") remove_date(part);
       fs::rename(part, folder / fmt::format("figure1.{}", kind), failure);
       if (failure) problem = fmt::format("figure1.{}: {}", kind, failure.message());
       continue;

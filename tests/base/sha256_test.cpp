@@ -78,5 +78,18 @@ TEST(Sha256, AMissingFileIsAStorageErrorThatNamesIt) {
   }
 }
 
+#if defined(__linux__)
+// A file that opens and then cannot be read: what a failing disk does.
+TEST(Sha256, AFileThatCannotBeReadIsAStorageErrorAndNoDigest) {
+  try {
+    sha256_file("/proc/self/mem");  // nothing is mapped at its beginning
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kStorage);
+    EXPECT_NE(std::string(error.what()).find("reading failed"), std::string::npos);
+  }
+}
+#endif
+
 }  // namespace
 }  // namespace ebb

@@ -26,15 +26,27 @@ class Bits : public testing::TestWithParam<std::tuple<const char*, Numerics>> {
   }
 };
 
+std::string test_name(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Bits,
                          testing::Combine(testing::ValuesIn(kModels),
                                           testing::Values(Numerics::kReference, Numerics::kStrict)),
                          [](const auto& param) {
-                           std::string name = std::string(std::get<0>(param.param)) + "_" +
-                                              std::string(numerics_name(std::get<1>(param.param)));
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
+                           return test_name(std::string(std::get<0>(param.param)) + "_" +
+                                            std::string(numerics_name(std::get<1>(param.param))));
                          });
+
+// The longer comparisons, in `strict` alone: every architecture and every weight type.
+class StrictBits : public testing::TestWithParam<const char*> {
+ protected:
+  Engine engine_{tiny_model(GetParam()), with_numerics(Numerics::kStrict, 1)};
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, StrictBits, testing::ValuesIn(kModels),
+                         [](const auto& param) { return test_name(param.param); });
 
 TEST_P(Bits, TurnByTurnEqualsAtOnceForEveryChunkSize) {
   // Past ordinal 256, where attention starts a new block, and past every window.
@@ -54,44 +66,36 @@ TEST_P(Bits, TurnByTurnEqualsAtOnceForEveryChunkSize) {
 }
 
 // Chunks up to the widest step, at sizes around attention's blocks of 256 ordinals.
-TEST(BitsOfLongChunks, EqualShortOnes) {
-  for (const char* name : {"llama-q4_1", "gemma3-f32"}) {
-    const std::vector<int32_t> ids = random_ids(600, 14);
-    Engine engine(tiny_model(name), with_numerics(Numerics::kStrict, 1));
-    Sequence one = engine.make_sequence(PositionMode::kOriginal);
-    const std::vector<float> expected = run_all(engine, one, ids, 7);
-    for (const size_t chunk : {64, 100, 128, 255, 256, 257, 511, 512}) {
-      Sequence sequence = engine.make_sequence(PositionMode::kOriginal);
-      ASSERT_TRUE(same_bits(expected, run_all(engine, sequence, ids, chunk))) << name << chunk;
-    }
+TEST_P(StrictBits, LongChunksEqualShortOnes) {
+  const std::vector<int32_t> ids = random_ids(600, 14);
+  Sequence one = engine_.make_sequence(PositionMode::kOriginal);
+  const std::vector<float> expected = run_all(engine_, one, ids, 7);
+  for (const size_t chunk : {64, 100, 128, 255, 256, 257, 511, 512}) {
+    Sequence sequence = engine_.make_sequence(PositionMode::kOriginal);
+    ASSERT_TRUE(same_bits(expected, run_all(engine_, sequence, ids, chunk))) << chunk;
   }
 }
 
 // Batches of 1 to 64 sequences, one token each: whose result is compared moves along.
-TEST(BitsOfBatches, EqualTheSequenceAloneFor1To64) {
-  for (const char* name : {"llama-q4_1", "gemma3-f32"}) {
-    Engine engine(tiny_model(name), with_numerics(Numerics::kStrict, 1));
-    std::vector<Sequence> alone;
-    std::vector<std::vector<int32_t>> ids;
-    for (uint32_t i = 0; i < 64; ++i) {
-      ids.push_back(random_ids(1, 100 + i));
-      alone.push_back(engine.make_sequence(PositionMode::kOriginal));
-      run_all(engine, alone.back(), random_ids(1 + i % 9, i));
-    }
-    std::vector<std::vector<float>> expected;
-    for (uint32_t i = 0; i < 64; ++i) {
-      Sequence fork = alone[i].fork();
-      expected.push_back(run_all(engine, fork, ids[i]));
-    }
-    for (size_t n = 1; n <= 64; ++n) {
-      std::vector<Sequence> forks;
-      std::vector<StepItem> items;
-      for (size_t i = 0; i < n; ++i) forks.push_back(alone[(i + n) % 64].fork());
-      for (size_t i = 0; i < n; ++i) items.push_back({&forks[i], ids[(i + n) % 64], {}});
-      const StepLogits step = engine.step(items);
-      for (size_t i = 0; i < n; ++i) {
-        ASSERT_TRUE(same_bits(expected[(i + n) % 64], step.row(i))) << name << " batch " << n;
-      }
+TEST_P(StrictBits, BatchesOf1To64EqualTheSequenceAlone) {
+  std::vector<Sequence> alone;
+  std::vector<std::vector<int32_t>> ids;
+  std::vector<std::vector<float>> expected;
+  for (uint32_t i = 0; i < 64; ++i) {
+    ids.push_back(random_ids(1, 100 + i));
+    alone.push_back(engine_.make_sequence(PositionMode::kOriginal));
+    run_all(engine_, alone.back(), random_ids(1 + i % 9, i));
+    Sequence fork = alone[i].fork();
+    expected.push_back(run_all(engine_, fork, ids[i]));
+  }
+  for (size_t n = 1; n <= 64; ++n) {
+    std::vector<Sequence> forks;
+    std::vector<StepItem> items;
+    for (size_t i = 0; i < n; ++i) forks.push_back(alone[(i + n) % 64].fork());
+    for (size_t i = 0; i < n; ++i) items.push_back({&forks[i], ids[(i + n) % 64], {}});
+    const StepLogits step = engine_.step(items);
+    for (size_t i = 0; i < n; ++i) {
+      ASSERT_TRUE(same_bits(expected[(i + n) % 64], step.row(i))) << "batch " << n;
     }
   }
 }
@@ -99,7 +103,7 @@ TEST(BitsOfBatches, EqualTheSequenceAloneFor1To64) {
 TEST_P(Bits, ThreadsChangeNothing) {
   const std::vector<int32_t> ids = random_ids(45, 5);
   std::vector<float> first;
-  for (const int n_threads : {1, 2, 3, 4}) {
+  for (const int n_threads : {1, 2, 3, 4, 5, 8, 16}) {
     Engine engine = make_engine(512, n_threads);
     Sequence sequence = engine.make_sequence(PositionMode::kOriginal);
     std::vector<float> logits = run_all(engine, sequence, std::span(ids).first(40));

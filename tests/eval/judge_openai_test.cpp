@@ -203,6 +203,24 @@ TEST(JudgeOnAServer, BoundsTheMemoryOfAHugeBody) {
   EXPECT_LT(platform::peak_resident_bytes() - before, size_t{32} << 20);
 }
 
+TEST(JudgeOnAServer, GivesUpOnHeadersWithoutEnd) {
+  const size_t before = platform::peak_resident_bytes();
+  const auto begin = Clock::now();
+  const HostileServer server([](const Connection& connection, const std::string&, size_t) {
+    std::string lines;
+    for (int i = 0; i < 1000; ++i) lines += "X-More: yes\r\n";
+    connection.send("HTTP/1.1 200 x\r\n");
+    while (connection.send(lines)) {
+    }
+  });
+  OpenAiOptions patient = options(server);
+  patient.total_timeout = std::chrono::seconds(60);
+  OpenAiJudge judge(patient);
+  EXPECT_FALSE(ask(judge).score);
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_LT(platform::peak_resident_bytes() - before, size_t{32} << 20);
+}
+
 TEST(JudgeOnAServer, FollowsNoRedirect) {
   const HostileServer thief([](const Connection& connection, const std::string&, size_t) {
     connection.reply(200, completion(kYes));

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "base/error.h"
+
 namespace ebb::experiment {
 namespace {
 
@@ -39,6 +41,16 @@ TEST(ConversationRecord, KeepsEveryFieldOfTurnsAndInstructions) {
   EXPECT_EQ(out.turns[3].query, "Where to?");
   EXPECT_EQ(out.turns[3].expected_behavior, "Small letters.");
   EXPECT_EQ(out.turns[3].expects, "second");
+  EXPECT_EQ(record::to_json(to_record(from_record(out))), record::to_json(out));
+  EXPECT_EQ(from_record(out).turns[1].instruction->active_until, 4);
+}
+
+TEST(ConversationRecord, WhatNoRecordHoldsIsRefused) {
+  record::ConversationText text;
+  text.turns = {{.turn_id = 1, .speaker = "narrator"}};
+  EXPECT_THROW(from_record(text), Error);
+  text.turns = {{.turn_id = 1, .speaker = "user", .instruction_id = "gone"}};
+  EXPECT_THROW(from_record(text), Error);
 }
 
 }  // namespace

@@ -238,32 +238,6 @@ TEST_P(StudyRun, RecordsSayWhatWasDone) {
   EXPECT_EQ(of["streaming"].cache_map->n_holders.size(), 3U);
 }
 
-TEST_P(StudyRun, AUnitsNameHoldsEverythingThatCanChangeIt) {
-  const Conversation& c = data_.conversations[0];
-  const StudyArm& arm = study_.arms[1];
-  const std::string id = unit_id("key", c, study_, arm, 0);
-  EXPECT_EQ(unit_id("key", c, study_, arm, 0), id);
-  EXPECT_NE(unit_id("other", c, study_, arm, 0), id);
-  EXPECT_NE(unit_id("key", data_.conversations[1], study_, arm, 0), id);
-  EXPECT_NE(unit_id("key", c, study_, study_.arms[2], 0), id);
-  EXPECT_NE(unit_id("key", c, study_, arm, 1), id);
-  const auto format = model::ChatTemplate::find(*stage_.tokenizer);
-  const std::string key = study_key(study_, stage_.engine, format, "model");
-  EXPECT_NE(study_key(study_, stage_.engine, format, "other model"), key);
-  const auto changed = [&](auto change) {
-    Study other = study_;
-    change(other);
-    return study_key(other, stage_.engine, format, "model");
-  };
-  EXPECT_NE(changed([](Study& s) { s.max_new = 7; }), key);
-  EXPECT_NE(changed([](Study& s) { s.history = History::kOwn; }), key);
-  EXPECT_NE(changed([](Study& s) { s.sampling.temperature = 1; }), key);
-  EXPECT_NE(changed([](Study& s) { s.sampling.top_p = 0.5; }), key);
-  EXPECT_NE(changed([](Study& s) { s.measures.generate = false; }), key);
-  EXPECT_NE(changed([](Study& s) { s.measures.fidelity = false; }), key);
-  EXPECT_NE(changed([](Study& s) { s.measures.recall = false; }), key);
-}
-
 INSTANTIATE_TEST_SUITE_P(Models, StudyRun, ::testing::Values("llama-f32", "gemma3-f32"),
                          [](const auto& model) {
                            std::string name = model.param;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -372,6 +373,56 @@ TEST_F(Hub, AServerThatIsNotThereIsAStorageErrorAfterTheLastAttempt) {
   request.endpoint = endpoint;
   request.n_attempts_max = 2;
   EXPECT_EQ(error_of(request).kind(), ErrorKind::kStorage);
+}
+
+TEST_F(Hub, AServerThatHangsOrDripsIsGivenUp) {
+  const std::string body = content();
+  const auto begin = std::chrono::steady_clock::now();
+  for (const bool hangs : {true, false}) {
+    const LoopbackServer server([&](const ServedRequest& request) {
+      ServedReply reply = file_reply(request, body);
+      reply.hangs = hangs;
+      reply.drip = std::chrono::milliseconds(20);
+      return reply;
+    });
+    HubRequest request = request_to(server);
+    request.stall_timeout = std::chrono::seconds(1);
+    request.n_attempts_max = 2;
+    const Error error = error_of(request);
+    EXPECT_EQ(error.kind(), ErrorKind::kStorage);
+    EXPECT_THAT(error.what(), HasSubstr("gave up after 2 attempts"));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
+TEST_F(Hub, HeadersAndErrorPagesWithoutEndAreGivenUp) {
+  const std::string body = content();
+  for (const bool is_in_headers : {true, false}) {
+    const LoopbackServer server([&](const ServedRequest& request) {
+      ServedReply reply = file_reply(request, body);
+      if (request.method == "HEAD" && !is_in_headers) return reply;
+      reply.has_endless_headers = is_in_headers;
+      reply.has_endless_body = !is_in_headers;
+      reply.status = is_in_headers ? 200 : 500;
+      return reply;
+    });
+    HubRequest request = request_to(server);
+    request.n_attempts_max = 2;
+    EXPECT_THAT(error_of(request).what(), HasSubstr("gave up after 2 attempts"));
+  }
+}
+
+// A body without end is not written to the disk, nor kept in memory.
+TEST_F(Hub, ABodyFarBeyondTheAnnouncedSizeCostsNeitherDiskNorMemory) {
+  const LoopbackServer server([&](const ServedRequest&) {
+    ServedReply reply;
+    reply.headers = {{"X-Linked-Etag", '"' + sha256_hex("ten bytes!") + '"'},
+                     {"X-Linked-Size", "10"}};
+    reply.body = std::string(size_t{64} << 20, 'x');
+    return reply;
+  });
+  EXPECT_EQ(error_of(request_to(server)).kind(), ErrorKind::kBadModel);
+  EXPECT_FALSE(fs::exists(part_path()));
 }
 
 TEST_F(Hub, DamagedNotesAreNoObstacle) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -30,6 +31,9 @@ struct ServedReply {
   std::map<std::string, std::string> headers;
   std::string body;
   std::optional<size_t> cut_after;  // closes the connection after so many bytes of the body
+  bool hangs = false;               // says nothing until the client goes
+  bool has_endless_headers = false, has_endless_body = false;
+  std::chrono::milliseconds drip{0};  // > 0: the body byte by byte, with these pauses
 };
 
 class LoopbackServer {
@@ -101,18 +105,45 @@ class LoopbackServer {
       requests_.push_back(request);
     }
     const ServedReply reply = handler_(request);
+    if (reply.hangs) return wait_for_end(connection);
     std::string out = "HTTP/1.1 " + std::to_string(reply.status) + " x\r\nConnection: close\r\n";
     for (const auto& [name, value] : reply.headers) out += name + ": " + value + "\r\n";
+    if (reply.has_endless_headers) return repeat(connection, out, "X-More: yes\r\n");
+    if (reply.has_endless_body) {
+      return repeat(connection, out + "\r\n", request.method == "HEAD" ? "" : "<p>more</p>");
+    }
     if (reply.headers.count("Content-Length") == 0) {
       out += "Content-Length: " + std::to_string(reply.body.size()) + "\r\n";
     }
     out += "\r\n";
-    if (request.method != "HEAD")
+    const bool drips = reply.drip.count() > 0 && request.method != "HEAD";
+    if (request.method != "HEAD" && !drips)
       out += reply.body.substr(0, reply.cut_after.value_or(reply.body.size()));
     for (size_t done = 0; done < out.size();) {
       const ssize_t n = ::send(connection, out.data() + done, out.size() - done, MSG_NOSIGNAL);
       if (n <= 0) return;
       done += static_cast<size_t>(n);
+    }
+    for (size_t i = 0; drips && i < reply.body.size() && !is_stopping_; ++i) {
+      if (::send(connection, reply.body.data() + i, 1, MSG_NOSIGNAL) != 1) return;
+      std::this_thread::sleep_for(reply.drip);
+    }
+  }
+
+  // `begin`, then `more` until the client goes.
+  void repeat(int connection, std::string begin, const std::string& more) const {
+    for (int i = 0; i < 1000; ++i) begin += more;
+    while (!is_stopping_ && ::send(connection, begin.data(), begin.size(), MSG_NOSIGNAL) > 0) {
+      if (more.empty()) return;
+      begin.clear();
+      for (int i = 0; i < 1000; ++i) begin += more;
+    }
+  }
+
+  void wait_for_end(int connection) const {
+    char byte = 0;
+    while (!is_stopping_ && ::recv(connection, &byte, 1, MSG_DONTWAIT) != 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
   }
 

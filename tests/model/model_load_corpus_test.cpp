@@ -117,6 +117,10 @@ const Case kHyperparameters[] = {
     {"window_max", "attention.sliding_window",
      [](GgufBuilder& b) { b.set<uint32_t>("llama.attention.sliding_window", UINT32_MAX); }},
     {"split_file", "one whole file", [](GgufBuilder& b) { b.set<uint16_t>("split.count", 2); }},
+    {"split_of_65535", "found part 1 of 65535",
+     [](GgufBuilder& b) { b.set<uint16_t>("split.count", 65535).set<uint16_t>("split.no", 7); }},
+    {"split_count_negative", "split.count",
+     [](GgufBuilder& b) { b.set<int32_t>("split.count", -1); }},
 };
 INSTANTIATE_TEST_SUITE_P(Hyperparameters, DamagedModel, ::testing::ValuesIn(kHyperparameters),
                          name_of);
@@ -252,6 +256,11 @@ const Case kVocabulary[] = {
      [](GgufBuilder& b) { b.set_texts("tokenizer.ggml.merges", {"a  b"}); }},
     {"merge_of_one_side", "found merge 0",
      [](GgufBuilder& b) { b.set_texts("tokenizer.ggml.merges", {"a "}); }},
+    {"charsmap_of_a_tokenizer_that_reads_it", "found 't5'",
+     [](GgufBuilder& b) {
+       b.set_text("tokenizer.ggml.model", "t5");
+       b.set_array<uint8_t>("tokenizer.ggml.precompiled_charsmap", {0xFF, 0xFF, 0xFF, 0x7F, 1});
+     }},
     {"tokenizer_unknown", "found 'bert'",
      [](GgufBuilder& b) { b.set_text("tokenizer.ggml.model", "bert"); }},
     {"tokenizer_none", "found 'no_vocab'",
@@ -262,6 +271,14 @@ const Case kVocabulary[] = {
      [](GgufBuilder& b) { b.set<uint32_t>("tokenizer.chat_template", 1); }},
 };
 INSTANTIATE_TEST_SUITE_P(Vocabulary, DamagedModel, ::testing::ValuesIn(kVocabulary), name_of);
+
+// Harmless where nobody looks at it, and a file that says it is whole.
+TEST(GgufCorpus, KeysThatDoNotMatterAreNoObstacle) {
+  GgufBuilder builder = testing::small_llama();
+  builder.set_array<uint8_t>("tokenizer.ggml.precompiled_charsmap", {0xFF, 0xFF, 0xFF, 0x7F, 1});
+  builder.set<uint16_t>("split.count", 1);
+  EXPECT_EQ(testing::load_bytes(builder.build())->config().n_vocab, 16);
+}
 
 }  // namespace
 }  // namespace ebb::model

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "dice.h"
 #include "record/faulty_disk.h"
+#include "record/format_1.h"
 #include "record/store.h"
 #include "record/study_records.h"
 
@@ -57,7 +58,8 @@ void run_study(const fs::path& folder) {
   const auto finished = store.finished_conversations();
   for (const std::string& conversation : kConversations) {
     if (finished.contains(conversation)) continue;
-    const std::vector<EventLine> events = {{conversation + "-streaming", "{\"turn\":1}"}};
+    const std::vector<EventLine> events = {
+        {conversation + "-streaming", "{\"turn\":1,\"kept\":\"" + std::string(1000, 'k') + "\"}"}};
     store.commit_family(conversation, family(conversation), events);
   }
 }
@@ -65,7 +67,9 @@ void run_study(const fs::path& folder) {
 // All that a study holds, as one text.
 std::string export_of(const fs::path& folder) {
   const auto store = StudyStore::open_for_reading(folder);
-  std::string out;
+  std::string out = to_json(store.study()) + "\n" + store.resolved() + "\n";
+  for (const ConversationText& text : store.conversations()) out += to_json(text) + "\n";
+  for (const std::string& fingerprint : store.fingerprints()) out += fingerprint + "\n";
   for (const UnitRecord& unit : store.units()) out += to_json(unit) + "\n";
   store.for_each_event([&](std::string_view line) { out += std::string(line) + "\n"; });
   return out;
@@ -144,36 +148,57 @@ TEST_F(AttackedStore, AFullOrFailingDiskIsAStorageErrorAndASecondRunFinishes) {
   EXPECT_GT(n_errors, n_operations_);
 }
 
+// A file of an older format is brought up to date in one transaction.
+TEST_F(AttackedStore, AKillWhileAnOldFormatIsBroughtUpToDateLosesNothing) {
+  const fs::path old = root_ / "format1";
+  fs::copy(root_ / "undisturbed", old);
+  testing::make_format_1(old / "study.db");
+  bool is_whole = false;
+  int at = 0;
+  for (at = 1; !is_whole; ++at) {
+    SCOPED_TRACE(at);
+    const fs::path folder = fresh();
+    fs::copy(old, folder);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      faulty_disk() = {.fault = Fault::kKill, .at = at};
+      StudyStore::open_for_writing(folder);
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status));
+    is_whole = WEXITSTATUS(status) == 0;  // it took fewer operations than this
+    faulty_disk() = {};
+    run_study(folder);
+    ASSERT_EQ(export_of(folder), expected_);
+  }
+  EXPECT_GT(at, 5);
+}
+
 // What a changed byte may do: nothing, or a storage error.
-TEST_F(AttackedStore, AChangedByteNeverChangesAUnit) {
-  const auto units_of = [](const fs::path& folder) {
-    std::string out;
-    for (const UnitRecord& unit : StudyStore::open_for_reading(folder).units())
-      out += to_json(unit) + "\n";
-    return out;
-  };
-  const std::string expected = units_of(root_ / "undisturbed");
+TEST_F(AttackedStore, AChangedByteNeverChangesWhatIsRead) {
   const fs::path folder = fresh();
   fs::create_directories(folder);
   std::ifstream in(root_ / "undisturbed/study.db", std::ios::binary);
   const std::string whole{std::istreambuf_iterator<char>(in), {}};
   Dice dice(7);
   int n_refused = 0;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 400; ++i) {
     std::string bytes = whole;
     const size_t at = dice(static_cast<uint32_t>(bytes.size()));
     bytes[at] = static_cast<char>(bytes[at] ^ (1 << dice(8)));
     std::ofstream(folder / "study.db", std::ios::binary) << bytes;
     SCOPED_TRACE(::testing::Message() << "byte " << at);
     try {
-      ASSERT_EQ(units_of(folder), expected);
+      ASSERT_EQ(export_of(folder), expected_);
     } catch (const Error& error) {
       ASSERT_EQ(error.kind(), ErrorKind::kStorage) << error.what();
       ++n_refused;
     }
   }
   EXPECT_GT(n_refused, 0);
-  std::printf("200 changed bytes: %d refused, the rest changed no unit\n", n_refused);
+  std::printf("400 changed bytes: %d refused, the rest changed nothing\n", n_refused);
 }
 
 }  // namespace

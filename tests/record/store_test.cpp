@@ -1,17 +1,23 @@
 #include "record/store.h"
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <fstream>
+#include <iterator>
+#include <set>
 
 #include "base/error.h"
+#include "record/format_1.h"
 
 namespace ebb::record {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -33,6 +39,7 @@ class Folder {
 StudyInfo made_study() {
   StudyInfo study;
   study.name = "test";
+  study.fingerprint = "avx512/strict";
   study.seeds = {0, 12'345'678'901'234'567'890U};
   study.arms = {{.name = "baseline", .kind = "baseline"},
                 {.name = "streaming", .kind = "treatment"}};
@@ -142,37 +149,142 @@ TEST(StudyStore, AnotherStudyInTheSameFolderIsRefusedWithTheDifference) {
               HasSubstr("another study"));
 }
 
-TEST(StudyStore, DamageAndNewerFormatsAreFound) {
-  const Folder folder;
-  {
-    auto store = StudyStore::open_for_writing(folder.path());
-    store.begin(made_study(), made_conversations(), "");
-    store.commit_family("b-first", made_family("b-first"), {});
+// A stored study and its file as text, to change bytes in.
+class StoredStudy {
+ public:
+  StoredStudy() {
+    auto store = StudyStore::open_for_writing(folder_.path());
+    store.begin(made_study(), made_conversations(), "max_new = 5\n");
+    const std::vector<EventLine> events{{"b-firststreaming0", "{\"event\": 1}"}};
+    store.commit_family("b-first", made_family("b-first"), events);
   }
-  const fs::path file = folder.path() / "study.db";
-  std::string bytes;
-  {
-    std::ifstream in(file, std::ios::binary);
-    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  const fs::path& folder() const { return folder_.path(); }
+  fs::path file() const { return folder_.path() / "study.db"; }
+  std::string bytes() const {
+    std::ifstream in(file(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
   }
-  const auto write = [&](const std::string& content) {
-    std::ofstream(file, std::ios::binary) << content;
-  };
-  std::string changed = bytes;
-  const size_t at = changed.rfind("\"loglik\":-1.25");
-  ASSERT_NE(at, std::string::npos);
-  changed[at + 10] = '2';
-  write(changed);
-  EXPECT_THAT(error_of([&] { StudyStore::open_for_reading(folder.path()).units(); }),
-              HasSubstr("damaged"));
-  changed = bytes;
+  void write(const std::string& content) const {
+    std::ofstream(file(), std::ios::binary) << content;
+  }
+  // Everything that can be read, or the error.
+  std::string error_when_read() const {
+    return error_of([&] {
+      const auto store = StudyStore::open_for_reading(folder_.path());
+      store.study();
+      store.resolved();
+      store.conversations();
+      store.units();
+      store.for_each_event([](std::string_view) {});
+    });
+  }
+
+ private:
+  Folder folder_;
+};
+
+TEST(StudyStore, AChangedByteOfWhateverWasWrittenIsDamage) {
+  const StoredStudy stored;
+  const std::string bytes = stored.bytes();
+  ASSERT_EQ(stored.error_when_read(), "no error");
+  for (const char* text : {"\"loglik\":-1.25", "max_new = 5", "{\"event\": 1}", "\"query\":\"Well?",
+                           "\"name\":\"test", "b-firststreaming0{", "b-firstbaseline0"}) {
+    const size_t at = bytes.rfind(text);
+    ASSERT_NE(at, std::string::npos) << text;
+    std::string changed = bytes;
+    const size_t last = at + std::strlen(text) - (std::string(text).back() == '{' ? 2 : 1);
+    changed[last] = static_cast<char>(changed[last] ^ 1);
+    stored.write(changed);
+    EXPECT_THAT(stored.error_when_read(), HasSubstr("damaged")) << text;
+  }
+}
+
+TEST(StudyStore, RowsThatAreGoneAreDamage) {
+  for (const char* sql : {"DELETE FROM events", "DELETE FROM units WHERE arm = 'baseline'",
+                          "DELETE FROM families", "DELETE FROM conversations WHERE place = 1",
+                          "UPDATE families SET fingerprint = 'another machine'",
+                          "PRAGMA user_version = 1", "PRAGMA user_version = 0"}) {
+    const StoredStudy stored;
+    SQLite::Database(stored.file().string(), SQLite::OPEN_READWRITE).exec(sql);
+    EXPECT_THAT(stored.error_when_read(), HasSubstr("damaged")) << sql;
+  }
+}
+
+TEST(StudyStore, NewerFormatsAndOtherFilesAreRefused) {
+  const StoredStudy stored;
+  std::string changed = stored.bytes();
   changed[63] = 9;  // user_version, big-endian at byte 60
-  write(changed);
-  EXPECT_THAT(error_of([&] { StudyStore::open_for_reading(folder.path()); }),
-              HasSubstr("newer ebb"));
-  write("this is no database, although it is long enough to have a header of its own");
-  EXPECT_THAT(error_of([&] { StudyStore::open_for_reading(folder.path()); }),
-              HasSubstr("study.db"));
+  stored.write(changed);
+  EXPECT_THAT(stored.error_when_read(), HasSubstr("newer ebb"));
+  stored.write("this is no database, although it is long enough to have a header of its own");
+  EXPECT_THAT(stored.error_when_read(), HasSubstr("study.db"));
+}
+
+TEST(StudyStore, AStudyOfFormat1IsReadAndIsSealedWhenItIsWrittenAgain) {
+  const StoredStudy stored;
+  const auto export_of = [&] {
+    const auto store = StudyStore::open_for_reading(stored.folder());
+    std::string out = to_json(store.study()) + store.resolved();
+    for (const UnitRecord& unit : store.units()) out += to_json(unit);
+    store.for_each_event([&](std::string_view line) { out += line; });
+    return out;
+  };
+  const std::string expected = export_of();
+  testing::make_format_1(stored.file());
+  EXPECT_EQ(export_of(), expected);
+  {
+    auto store = StudyStore::open_for_writing(stored.folder());
+    store.begin(made_study(), made_conversations(), "max_new = 5\n");
+    store.commit_family("a-second", made_family("a-second"), {});
+  }
+  EXPECT_EQ(StudyStore::open_for_reading(stored.folder()).fingerprints(),
+            std::set<std::string>{"avx512/strict"});
+  SQLite::Database(stored.file().string(), SQLite::OPEN_READWRITE).exec("DELETE FROM events");
+  EXPECT_THAT(stored.error_when_read(), HasSubstr("the events of 'b-first'"));
+}
+
+TEST(StudyStore, AnotherMachineIsRefusedUnlessAskedFor) {
+  const StoredStudy stored;
+  StudyInfo elsewhere = made_study();
+  elsewhere.fingerprint = "avx2/strict";
+  const auto go_on = [&](Machines machines) {
+    auto store = StudyStore::open_for_writing(stored.folder());
+    store.begin(elsewhere, made_conversations(), "max_new = 5\n", machines);
+    store.commit_family("a-second", made_family("a-second"), {});
+  };
+  const auto both =
+      AllOf(HasSubstr("avx512/strict"), HasSubstr("avx2/strict"), HasSubstr("--any-machine"));
+  EXPECT_THAT(error_of([&] { go_on(Machines::kOne); }), both);
+  StudyStore::open_for_reading(stored.folder()).check_one_machine();
+  go_on(Machines::kAny);
+  const auto mixed = StudyStore::open_for_reading(stored.folder());
+  EXPECT_THAT(error_of([&] { mixed.check_one_machine(); }), both);
+  const Folder target;
+  auto merged = StudyStore::open_for_writing(target.path());
+  EXPECT_THAT(error_of([&] { merged.merge(mixed); }), both);
+  merged.merge(mixed, Machines::kAny);
+  EXPECT_EQ(merged.fingerprints(), mixed.fingerprints());
+}
+
+TEST(StudyStore, ShardsOfTwoMachinesMergeOnlyWhenAskedFor) {
+  const StoredStudy here;
+  const Folder there;
+  StudyInfo elsewhere = made_study();
+  elsewhere.fingerprint = "avx2/strict";
+  {
+    auto store = StudyStore::open_for_writing(there.path());
+    store.begin(elsewhere, made_conversations(), "max_new = 5\n");
+    store.commit_family("a-second", made_family("a-second"), {});
+  }
+  const Folder target;
+  auto merged = StudyStore::open_for_writing(target.path());
+  merged.merge(StudyStore::open_for_reading(here.folder()));
+  const auto other = StudyStore::open_for_reading(there.path());
+  EXPECT_THAT(error_of([&] { merged.merge(other); }),
+              AllOf(HasSubstr("avx512/strict"), HasSubstr("avx2/strict")));
+  merged.merge(other, Machines::kAny);
+  EXPECT_EQ(merged.n_units(), 6U);
+  EXPECT_EQ(merged.fingerprints().size(), 2U);
 }
 
 TEST(StudyStore, ShardsMergeInAnyOrder) {

@@ -6,9 +6,11 @@
 fuzz_all() {
   setup_packages check
   local name failed=""
-  build fuzz fuzz_gguf fuzz_conversations fuzz_treatment fuzz_kept
+  local names="gguf conversations study treatment kept judge"
+  # shellcheck disable=SC2046  # one target a word
+  build fuzz $(printf 'fuzz_%s ' $names)
   mkdir -p build-fuzz/findings
-  for name in gguf conversations treatment kept; do
+  for name in $names; do
     mkdir -p "build-fuzz/corpus/$name"
     say "fuzz: $name for $1 s"
     build-fuzz/bin/fuzz_$name -max_total_time="$1" -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=512 \
