@@ -64,6 +64,16 @@ void Session::begin_turn(const model::TurnInput& input, int n_new_max) {
 void Session::begin_recorded_turn(const model::TurnInput& input, std::string_view reply) {
   begin_turn(input, 1);
   recorded_ = encoder_.recorded_reply(reply);
+  n_recorded_ = 0;
+  for (size_t i = 0; i < recorded_->ids.size(); ++i) {
+    if (recorded_->span_of_token[i] == encoder_.reply_span()) n_recorded_ = i + 1;
+  }
+  turns_.back().stop = StopReason::kRecorded;
+  if (!decodes_one_by_one() || n_recorded_ == 0) return;
+  // What may happen between two reply tokens happens between recorded ones too.
+  n_new_max_ = static_cast<int>(n_recorded_);
+  forced_.assign(recorded_->ids.begin(),
+                 recorded_->ids.begin() + static_cast<ptrdiff_t>(n_recorded_));
 }
 
 void Session::begin_forced_turn(const model::TurnInput& input, std::vector<int32_t> generated_ids) {
@@ -113,7 +123,7 @@ StepItem Session::next_item(Engine& engine) {
   }
   const bool ends_prompt = state_ == State::kPrompt && n_taken_ == pending_ids_.size();
   const bool wants =
-      (ends_prompt && (!recorded_ || wants_reply_logits_)) || state_ == State::kReply;
+      (ends_prompt || state_ == State::kReply) && (!recorded_ || wants_reply_logits_);
   const bool is_known_reply =
       state_ == State::kClosing && turns_.back().generated_ids.empty() && wants_reply_logits_;
   const LogitRows rows = is_known_reply ? LogitRows::kAll
@@ -147,7 +157,7 @@ void Session::accept(Engine& engine, std::span<const float> logits) {
     run_event(engine, policy::EventKind::kPromptEnd, 0);
     record.reply_begin = sequence_.next_ordinal();
     state_ = State::kReply;
-    if (recorded_ || (!forced_.empty() && !decodes_one_by_one())) {
+    if ((recorded_ && forced_.empty()) || (!forced_.empty() && !decodes_one_by_one())) {
       queue_known_reply();
       return;
     }
@@ -156,11 +166,11 @@ void Session::accept(Engine& engine, std::span<const float> logits) {
     run_event(engine, policy::EventKind::kEveryN, 0);
   }
   const int32_t id = next_token(logits);
+  queue_token(id, recorded_ ? recorded_->span_of_token[generated_.size()] : encoder_.reply_span());
   generated_.push_back(id);
-  queue_token(id, encoder_.reply_span());
-  const bool is_end = tokenizer_->is_end_of_generation(id);
+  const bool is_end = !recorded_ && tokenizer_->is_end_of_generation(id);
   if (is_end || static_cast<int>(generated_.size()) == n_new_max_) {
-    record.stop = is_end ? StopReason::kEndToken : StopReason::kLength;
+    if (!recorded_) record.stop = is_end ? StopReason::kEndToken : StopReason::kLength;
     end_reply();
   }
 }
@@ -179,7 +189,8 @@ bool Session::decodes_one_by_one() const {
 void Session::queue_known_reply() {
   TurnRecord& record = turns_.back();
   if (recorded_) {
-    record.reply_ids.assign(recorded_->ids.begin(), recorded_->ids.end());
+    record.reply_ids.assign(recorded_->ids.begin(),
+                            recorded_->ids.begin() + static_cast<ptrdiff_t>(n_recorded_));
     queue(*recorded_);
     recorded_.reset();
   } else {
@@ -195,12 +206,19 @@ void Session::queue_known_reply() {
 
 // The last generated token and the closing template tokens enter the cache before any eviction.
 void Session::end_reply() {
-  queue(encoder_.closing(generated_));
   turns_.back().reply_ids = generated_;
-  turns_.back().generated_ids = generated_;
   forced_.clear();
-  if (turns_.back().stop == StopReason::kEndToken) turns_.back().reply_ids.pop_back();
   state_ = State::kClosing;
+  if (recorded_) {
+    for (size_t i = n_recorded_; i < recorded_->ids.size(); ++i) {
+      queue_token(recorded_->ids[i], recorded_->span_of_token[i]);
+    }
+    recorded_.reset();
+    return;
+  }
+  queue(encoder_.closing(generated_));
+  turns_.back().generated_ids = generated_;
+  if (turns_.back().stop == StopReason::kEndToken) turns_.back().reply_ids.pop_back();
 }
 
 void Session::end_turn(const Engine& engine) {
@@ -247,6 +265,17 @@ uint64_t Session::evict_now(Engine& engine, policy::Evictor& evictor, int event_
   return engine.evict(sequence_, plan).n_by_treatment;
 }
 
+bool Session::keeps_everything(const policy::EvictionPlan& plan) const {
+  const kv::SequenceCells& cells = sequence_.cells();
+  for (int layer = 0; layer < cells.shape().n_layers(); ++layer) {
+    for (int head = 0; head < cells.shape().n_kv_heads; ++head) {
+      const auto& kept = plan.kept[static_cast<size_t>(layer)][static_cast<size_t>(head)];
+      if (kept.size() != cells.head(layer, head).n_cells()) return false;
+    }
+  }
+  return true;
+}
+
 void Session::run_event(const Engine& engine, policy::EventKind kind, int64_t n_incoming) {
   if (!evictor_.acts_on(kind)) return;
   const std::vector<policy::SpanInfo> spans = span_infos();
@@ -255,6 +284,8 @@ void Session::run_event(const Engine& engine, policy::EventKind kind, int64_t n_
   info.n_incoming = n_incoming;
   EngineCacheSource source(engine, sequence_, evictor_.needs());
   const policy::EvictionPlan plan = evictor_.plan(source, info);
+  // A cap is asked before every token; only what it did is an event to remember.
+  if (kind == policy::EventKind::kCap && keeps_everything(plan)) return;
   EventRecord event;
   event.kind = kind;
   event.turn = turn.turn;

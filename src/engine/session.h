@@ -39,12 +39,12 @@ struct EventRecord {
   KeptRanges kept;  // the ordinals that stay
 };
 
-enum class StopReason { kEndToken, kLength };
+enum class StopReason { kEndToken, kLength, kRecorded };
 
 struct TurnRecord {
   int turn = 0;
   int n_prompt_tokens = 0;
-  std::vector<int32_t> reply_ids;      // without the end token
+  std::vector<int32_t> reply_ids;      // without end token and closing tokens
   std::vector<int32_t> generated_ids;  // with it; empty for a recorded reply
   StopReason stop = StopReason::kLength;
   Ordinal reply_begin;             // ordinal of the first reply token
@@ -128,6 +128,7 @@ class Session {
   bool decodes_one_by_one() const;
   void end_reply();
   void end_turn(const Engine& engine);
+  bool keeps_everything(const policy::EvictionPlan& plan) const;
   void run_event(const Engine& engine, policy::EventKind kind, int64_t n_incoming);
   policy::EventInfo event_info(policy::EventKind kind, int event_index,
                                std::span<const policy::SpanInfo> spans) const;
@@ -147,6 +148,7 @@ class Session {
   size_t n_taken_ = 0;  // of pending, handed to the step under way
   std::vector<int32_t> generated_;
   std::optional<model::EncodedTurn> recorded_;
+  size_t n_recorded_ = 0;        // tokens of recorded_ before its closing ones
   std::vector<int32_t> forced_;  // in place of sampling; empty: sample
   bool wants_reply_logits_ = false;
   int n_new_max_ = 0;

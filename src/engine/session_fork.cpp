@@ -10,6 +10,7 @@ namespace ebb::engine {
 namespace {
 
 bool same_sampling(const Sampling& a, const Sampling& b) {
+  if (a.temperature == 0 && b.temperature == 0) return true;  // greedy: nothing is drawn
   return a.temperature == b.temperature && a.top_p == b.top_p && a.seed == b.seed;
 }
 

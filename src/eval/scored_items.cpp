@@ -8,7 +8,7 @@ std::vector<ScoredTurn> scored_turns(const record::ConversationText& conversatio
   for (const record::UnitTurn& turn : unit.turns) {
     const record::TurnText& text = record::turn_text(conversation, turn.turn_id);
     const bool is_last = &turn == &unit.turns.back();
-    if (turn.is_recorded || (text.expects.empty() && !is_last)) continue;
+    if (!turn.is_own() || (text.expects.empty() && !is_last)) continue;
     scored.push_back({&turn, &text, items_at(conversation, turn.turn_id)});
   }
   return scored;

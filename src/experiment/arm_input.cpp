@@ -8,15 +8,15 @@
 namespace ebb::experiment {
 namespace {
 
-model::Piece reminder_of(const Instruction& instruction) {
-  return {"Remember: " + instruction.text, Role::kInstruction, instruction.id + "#reminder"};
-}
-
 void drop_instructions(std::vector<model::Piece>& pieces) {
   std::erase_if(pieces, [](const model::Piece& p) { return p.role == Role::kInstruction; });
 }
 
 }  // namespace
+
+model::Piece reminder_of(const Instruction& instruction) {
+  return {"Remember: " + instruction.text, Role::kInstruction, instruction.id + "#reminder"};
+}
 
 std::vector<const Instruction*> all_instructions(const Conversation& conversation) {
   std::vector<const Instruction*> out;

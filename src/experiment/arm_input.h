@@ -12,6 +12,8 @@ namespace ebb::experiment {
 // Throws: kBadData where the turn expects an instruction that is missing or not yet given.
 std::vector<const Instruction*> wanted_instructions(const Conversation& conversation,
                                                     const ConversationTurn& turn);
+// The instruction said once more.
+model::Piece reminder_of(const Instruction& instruction);
 // Every instruction, in the order of the turns.
 std::vector<const Instruction*> all_instructions(const Conversation& conversation);
 

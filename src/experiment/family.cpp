@@ -15,6 +15,7 @@ namespace ebb::experiment {
 struct Family::Unit {
   const StudyArm* arm = nullptr;
   uint64_t seed = 0;
+  Reference* reference = nullptr;
   std::vector<Exchange> exchanges;
   policy::Treatment treatment;
   UnitBuilder builder;
@@ -35,8 +36,6 @@ Family::Family(const StudyContext& context, const Conversation& conversation, Ke
       conversation_(conversation),
       keep_map_(keep_map),
       shape_(run_shape(*context.study, conversation)) {
-  baseline_ids_.resize(shape_.n_turns);
-  baseline_logits_.resize(shape_.n_turns);
   add_units();
 }
 Family::~Family() = default;
@@ -47,19 +46,31 @@ void Family::add_units() {
       const UnitBuilder builder(arm.name, conversation_.id, seed, keep_map_);
       const UnitBuilder measure(arm.name, conversation_.id, seed, KeepMap::kNo);
       auto unit = std::make_unique<Unit>(
-          Unit{&arm, seed, exchanges_for(conversation_, arm.kind), {}, builder, measure});
+          Unit{&arm, seed, nullptr, exchanges_for(conversation_, arm.kind), {}, builder, measure});
       unit->fidelity.resize(shape_.n_turns);
       unit->turns_since_loss.resize(shape_.n_turns);
-      // The baseline first: every other unit may follow its words.
-      const bool is_baseline = arm.kind == StudyArmKind::kBaseline;
-      units_.insert(is_baseline ? units_.begin() : units_.end(), std::move(unit));
+      if (arm.kind == StudyArmKind::kBaseline) references_[seed].baseline = unit.get();
+      units_.push_back(std::move(unit));
     }
   }
   n_units_ = units_.size();
-  Unit& baseline = *units_.front();
-  baseline.treatment = treatment_of(*baseline.arm);
-  baseline.main = make_lane(baseline, baseline.builder, make_session(baseline),
-                            turns_of(baseline, Replies::kOwn, shape_.n_turns), 0);
+  EBB_CHECK(!references_.empty());
+  for (auto& unit : units_) unit->reference = &reference_of(unit->seed);
+  // The baselines first: every other unit may follow their words.
+  for (auto& [seed, reference] : references_) {
+    reference.ids.resize(shape_.n_turns);
+    reference.logits.resize(shape_.n_turns);
+    Unit& baseline = *reference.baseline;
+    baseline.treatment = treatment_of(*baseline.arm);
+    baseline.main = make_lane(baseline, baseline.builder, make_session(baseline),
+                              turns_of(baseline, Replies::kOwn, shape_.n_turns), 0);
+  }
+}
+
+// The baseline of the seed, or the only one.
+Family::Reference& Family::reference_of(uint64_t seed) {
+  const auto found = references_.find(seed);
+  return found == references_.end() ? references_.begin()->second : found->second;
 }
 
 engine::SessionOptions Family::options_of(const Unit& unit) const {
@@ -91,11 +102,12 @@ std::unique_ptr<engine::Session> Family::make_session(const Unit& unit) const {
 std::unique_ptr<engine::Session> Family::share_first_turn(const Unit& unit) {
   const bool has_same_input =
       unit.arm->kind == StudyArmKind::kTreatment || unit.arm->kind == StudyArmKind::kTextRemoval;
-  if (!has_same_input || first_turn_ == nullptr) return nullptr;
+  const engine::Session* first_turn = unit.reference->first_turn.get();
+  if (!has_same_input || first_turn == nullptr) return nullptr;
   engine::SessionOptions options = options_of(unit);
-  if (!first_turn_->why_no_fork(options).empty()) return nullptr;
-  n_tokens_shared_ += first_turn_->sequence().next_ordinal().value;
-  return first_turn_->fork(*context_.engine, std::move(options));
+  if (!first_turn->why_no_fork(options).empty()) return nullptr;
+  n_tokens_shared_ += first_turn->sequence().next_ordinal().value;
+  return first_turn->fork(*context_.engine, std::move(options));
 }
 
 // A lane from the first turn on, or from the second where the first is the baseline's.
@@ -106,12 +118,12 @@ void Family::start_lane(Unit& unit, std::unique_ptr<Lane>& lane, UnitBuilder& bu
     lane = make_lane(unit, builder, make_session(unit), std::move(turns), 0);
     return;
   }
-  const ReplyLogits& logits = baseline_logits_.front();
+  const ReplyLogits& logits = unit.reference->logits.front();
   // The first turn's predictions are the baseline's own; counted once, whatever lane asks.
   const bool is_counted =
       turns.front().forced != nullptr && needs_fidelity(*context_.study, unit.arm->kind);
   for (size_t i = 0; is_counted && i < logits.n_rows(); ++i) {
-    unit.fidelity.front().add(logits.row(i), logits.row(i), baseline_ids_.front()[i]);
+    unit.fidelity.front().add(logits.row(i), logits.row(i), unit.reference->ids.front()[i]);
   }
   lane = make_lane(unit, builder, std::move(session), std::move(turns), 1);
   after_turn(unit, lane->session(), builder, 0);
@@ -124,7 +136,7 @@ std::vector<LaneTurn> Family::turns_of(const Unit& unit, Replies replies, size_t
     if (!shape_.is_generated[t]) {
       turn.recorded = unit.exchanges[t].recorded_reply;
     } else if (replies == Replies::kBaseline) {
-      turn.forced = &baseline_ids_[t];
+      turn.forced = &unit.reference->ids[t];
     }
     out.push_back(std::move(turn));
   }
@@ -150,49 +162,56 @@ std::unique_ptr<Lane> Family::make_lane(Unit& unit, UnitBuilder& builder,
   if (!wants_rows) return lane;
   lane->on_row(
       [this, &unit, is_baseline](size_t turn, size_t token, std::span<const float> logits) {
+        Reference& reference = *unit.reference;
         if (is_baseline) {
-          baseline_logits_[turn].add(logits);
-        } else if (token < baseline_ids_[turn].size()) {
-          unit.fidelity[turn].add(baseline_logits_[turn].row(token), logits,
-                                  baseline_ids_[turn][token]);
+          reference.logits[turn].add(logits);
+        } else if (token < reference.ids[turn].size()) {
+          unit.fidelity[turn].add(reference.logits[turn].row(token), logits,
+                                  reference.ids[turn][token]);
         }
       },
       std::move(row_turns));
   return lane;
 }
 
-std::vector<int64_t> Family::schedule_of(const StudyArm& arm) const {
+std::vector<int64_t> Family::schedule_of(const Reference& reference, const StudyArm& arm) const {
   if (arm.share.empty()) return {};
-  return policy::match_lengths(baseline_lengths_, Ratio::parse(arm.share)).schedule;
+  return policy::match_lengths(reference.lengths, Ratio::parse(arm.share)).schedule;
 }
 
-void Family::start_others() {
+void Family::start_others(Reference& reference) {
+  reference.others_started = true;
   for (auto& unit : units_) {
-    if (unit->arm->kind != StudyArmKind::kBaseline) start(*unit);
+    const bool is_baseline = unit->arm->kind == StudyArmKind::kBaseline;
+    if (unit->reference == &reference && !is_baseline) start(*unit);
   }
+  // The last unit that could fork from them has started.
+  reference.first_turn.reset();
+  reference.before_last.reset();
 }
 
 // A reminder is the baseline until the last turn.
 bool Family::start_before_last(Unit& unit) {
-  if (unit.arm->kind != StudyArmKind::kReminder || before_last_ == nullptr) return false;
-  if (!before_last_->why_no_fork(options_of(unit)).empty()) return false;
+  const engine::Session* before_last = unit.reference->before_last.get();
+  if (unit.arm->kind != StudyArmKind::kReminder || before_last == nullptr) return false;
+  if (!before_last->why_no_fork(options_of(unit)).empty()) return false;
   // Forced replies take fewer steps than the baseline's, and a record has means over steps.
   if (context_.study->history == History::kForced && shape_.generates_before_last) return false;
   const size_t last = shape_.turn_ids.size() - 1;
   const Measures& measures = context_.study->measures;
   const bool saves_two = shape_.has_own_history && measures.generate && measures.recall;
-  n_tokens_shared_ += int64_t{before_last_->sequence().next_ordinal().value} * (saves_two ? 2 : 1);
-  unit.builder = before_last_builder_.as_of(unit.arm->name, unit.seed);
-  unit.recall = units_.front()->recall;
+  n_tokens_shared_ += int64_t{before_last->sequence().next_ordinal().value} * (saves_two ? 2 : 1);
+  unit.builder = unit.reference->before_last_builder.as_of(unit.arm->name, unit.seed);
+  if (measures.recall) probe(unit, *before_last, unit.builder);
   const Replies replies = measures.generate ? Replies::kOwn : Replies::kBaseline;
   unit.main =
-      make_lane(unit, unit.builder, before_last_->fork(*context_.engine, before_last_->options()),
+      make_lane(unit, unit.builder, before_last->fork(*context_.engine, before_last->options()),
                 turns_of(unit, replies, shape_.n_turns), last);
   return true;
 }
 
 void Family::start(Unit& unit) {
-  unit.treatment = treatment_of(*unit.arm, schedule_of(*unit.arm));
+  unit.treatment = treatment_of(*unit.arm, schedule_of(*unit.reference, *unit.arm));
   if (start_before_last(unit)) return;
   const Measures& measures = context_.study->measures;
   if (!shape_.has_own_history) {
@@ -230,7 +249,7 @@ void Family::split(Unit& unit) {
 void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const {
   const auto of = std::find_if(context_.study->arms.begin(), context_.study->arms.end(),
                                [&](const StudyArm& arm) { return arm.name == unit.arm->repeats; });
-  const policy::Treatment treatment = treatment_of(*of, schedule_of(*of));
+  const policy::Treatment treatment = treatment_of(*of, schedule_of(*unit.reference, *of));
   const std::vector<Ordinal> kept = streaming_survivors(
       treatment, session.sequence().next_ordinal(), session.turns().back().turn);
   const uint64_t before = session.sequence().cells().n_cells_total();
@@ -239,27 +258,48 @@ void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder
   builder.note_reencoded(kept, before - session.sequence().cells().n_cells_total());
 }
 
-void Family::keep_baseline_turn(const engine::Session& session, size_t turn) {
-  baseline_ids_[turn] = session.turns().back().generated_ids;
-  baseline_lengths_.push_back(session.sequence().next_ordinal().value);
+void Family::keep_baseline_turn(Reference& reference, const engine::Session& session, size_t turn) {
+  reference.ids[turn] = session.turns().back().generated_ids;
+  reference.lengths.push_back(session.sequence().next_ordinal().value);
   if (turn == 0 && context_.sharing == Sharing::kOn) {
-    first_turn_ = session.fork(*context_.engine, session.options());
+    reference.first_turn = session.fork(*context_.engine, session.options());
   }
 }
 
+ReplyOf Family::reply_of(const Unit& unit, const UnitBuilder& builder, size_t turn) const {
+  if (!shape_.is_generated[turn]) return ReplyOf::kFile;
+  if (unit.arm->kind == StudyArmKind::kBaseline) return ReplyOf::kUnit;
+  const bool is_measure = &builder == &unit.measure_builder;
+  const bool is_last = turn + 1 == shape_.turn_ids.size();
+  const bool replies = context_.study->measures.generate && (shape_.has_own_history || is_last);
+  return replies && !is_measure ? ReplyOf::kUnit : ReplyOf::kBaseline;
+}
+
 void Family::after_turn(Unit& unit, engine::Session& session, UnitBuilder& builder, size_t turn) {
-  if (unit.arm->kind == StudyArmKind::kBaseline) keep_baseline_turn(session, turn);
+  const bool is_baseline = unit.arm->kind == StudyArmKind::kBaseline;
+  if (is_baseline) keep_baseline_turn(*unit.reference, session, turn);
   builder.note_tokens(session, *context_.tokenizer);
   if (unit.arm->kind == StudyArmKind::kTextRemoval) remove_text(unit, session, builder);
-  builder.note_turn(session, *context_.tokenizer, shape_.turn_ids, !shape_.is_generated[turn]);
+  builder.note_turn(session, *context_.tokenizer, shape_.turn_ids, reply_of(unit, builder, turn));
   if (unit.is_measured_apart && &builder != &unit.measure_builder) return;
   unit.turns_since_loss[turn] = builder.unit().turns.back().turns_since_loss;
   if (turn + 2 != shape_.turn_ids.size()) return;
   if (context_.study->measures.recall) probe(unit, session, builder);
-  if (unit.arm->kind == StudyArmKind::kBaseline && context_.sharing == Sharing::kOn) {
-    before_last_ = session.fork(*context_.engine, session.options());
-    before_last_builder_ = builder;
+  if (is_baseline && context_.sharing == Sharing::kOn) {
+    unit.reference->before_last = session.fork(*context_.engine, session.options());
+    unit.reference->before_last_builder = builder;
   }
+}
+
+// What the arm is told once more in its last turn, and so before it is asked.
+std::vector<model::Piece> Family::reminders_of(const Unit& unit) const {
+  std::vector<model::Piece> out;
+  if (unit.arm->kind != StudyArmKind::kReminder) return out;
+  for (const Instruction* instruction :
+       wanted_instructions(conversation_, *unit.exchanges.back().turn)) {
+    out.push_back(reminder_of(*instruction));
+  }
+  return out;
 }
 
 void Family::probe(Unit& unit, const engine::Session& session, const UnitBuilder& builder) {
@@ -268,7 +308,7 @@ void Family::probe(Unit& unit, const engine::Session& session, const UnitBuilder
   for (const Instruction* instruction : all_instructions(conversation_)) {
     if (!last.instruction || last.instruction->id != instruction->id) asked.push_back(instruction);
   }
-  unit.recall = probe_recall(*context_.engine, session, asked);
+  unit.recall = probe_recall(*context_.engine, session, asked, reminders_of(unit));
   for (record::RecallProbe& one : unit.recall) {
     one.kept_share = builder.kept_share(one.instruction_id);
   }
@@ -276,9 +316,9 @@ void Family::probe(Unit& unit, const engine::Session& session, const UnitBuilder
 
 std::vector<Lane*> Family::active_lanes() {
   for (auto& unit : units_) advance(*unit);
-  if (!others_started_ && units_.front()->done) {
-    start_others();
-    others_started_ = true;
+  for (auto& [seed, reference] : references_) {
+    if (reference.others_started || !reference.baseline->done) continue;
+    start_others(reference);
     for (auto& unit : units_) advance(*unit);
   }
   std::vector<Lane*> out;
@@ -295,10 +335,6 @@ void Family::advance(Unit& unit) {
   if (unit.main->is_done() && unit.must_split) split(unit);
   const bool is_measured = unit.measure == nullptr || unit.measure->is_done();
   if (unit.main->is_done() && is_measured) finish(unit);
-  // The last unit that could fork from it has started.
-  if (!others_started_) return;
-  first_turn_.reset();
-  before_last_.reset();
 }
 
 void Family::finish(Unit& unit) {

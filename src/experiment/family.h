@@ -1,7 +1,7 @@
 // One conversation with all arms and seeds of a study: the unit of scheduling and of resume. First
-// the baseline replies; then every other arm, whose forced turns and budgets follow the baseline's
-// words and lengths. It only says what to compute next; study_run.h drives many of them in one
-// batch.
+// the baseline replies (once a seed where replies are sampled); then every other arm, whose forced
+// turns and budgets follow the words and lengths of the baseline of its seed. It only says what to
+// compute next; study_run.h drives many of them in one batch.
 #pragma once
 
 #include <map>
@@ -55,10 +55,21 @@ class Family {
 
  private:
   struct Unit;
+  // Of a baseline, for the units of its seed.
+  struct Reference {
+    Unit* baseline = nullptr;
+    std::vector<std::vector<int32_t>> ids;         // by turn
+    std::vector<ReplyLogits> logits;               // by turn
+    std::vector<int64_t> lengths;                  // by turn
+    std::unique_ptr<engine::Session> first_turn;   // as it was at the end of the first turn
+    std::unique_ptr<engine::Session> before_last;  // and before the last one
+    UnitBuilder before_last_builder;
+    bool others_started = false;
+  };
 
   // One unit an arm and seed. The baseline's lane runs first.
   void add_units();
-  void start_others();
+  void start_others(Reference& reference);
   void start(Unit& unit);
   // Goes on from the baseline before its last turn; false where the unit is not the same by then.
   bool start_before_last(Unit& unit);
@@ -67,7 +78,9 @@ class Family {
   void advance(Unit& unit);
   void finish(Unit& unit);
   void after_turn(Unit& unit, engine::Session& session, UnitBuilder& builder, size_t turn);
-  void keep_baseline_turn(const engine::Session& session, size_t turn);
+  void keep_baseline_turn(Reference& reference, const engine::Session& session, size_t turn);
+  ReplyOf reply_of(const Unit& unit, const UnitBuilder& builder, size_t turn) const;
+  std::vector<model::Piece> reminders_of(const Unit& unit) const;
   void probe(Unit& unit, const engine::Session& session, const UnitBuilder& builder);
   void remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const;
 
@@ -84,7 +97,7 @@ class Family {
                                   std::vector<LaneTurn> turns, size_t first_turn);
   enum class Replies { kOwn, kBaseline };  // where the file gives none
   std::vector<LaneTurn> turns_of(const Unit& unit, Replies replies, size_t n_turns) const;
-  std::vector<int64_t> schedule_of(const StudyArm& arm) const;
+  std::vector<int64_t> schedule_of(const Reference& reference, const StudyArm& arm) const;
 
   const StudyContext& context_;
   const Conversation& conversation_;
@@ -93,14 +106,8 @@ class Family {
   size_t n_units_ = 0;
   int64_t n_tokens_shared_ = 0;
   std::vector<std::unique_ptr<Unit>> units_;
-  bool others_started_ = false;
-  // Of the baseline, by turn.
-  std::vector<std::vector<int32_t>> baseline_ids_;
-  std::vector<ReplyLogits> baseline_logits_;
-  std::vector<int64_t> baseline_lengths_;
-  std::unique_ptr<engine::Session> first_turn_;   // as it was at the end of the first turn
-  std::unique_ptr<engine::Session> before_last_;  // and before the last one, where others share it
-  UnitBuilder before_last_builder_;
+  Reference& reference_of(uint64_t seed);
+  std::map<uint64_t, Reference> references_;  // by seed; one where nothing is sampled
 };
 
 }  // namespace ebb::experiment

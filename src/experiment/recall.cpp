@@ -19,11 +19,13 @@ engine::StepLogits feed(engine::Engine& engine, engine::Sequence& sequence,
 
 std::vector<record::RecallProbe> probe_recall(engine::Engine& engine,
                                               const engine::Session& session,
-                                              const std::vector<const Instruction*>& instructions) {
+                                              const std::vector<const Instruction*>& instructions,
+                                              const std::vector<model::Piece>& reminders) {
   std::vector<record::RecallProbe> out;
   if (instructions.empty()) return out;
   model::ConversationEncoder asked = session.encoder();
   model::TurnInput question;
+  question.parts = reminders;
   question.parts.push_back({kRecallQuestion, Role::kQuery, ""});
   engine::Sequence prompt = session.sequence().fork();
   const engine::StepLogits first =

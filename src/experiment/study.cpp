@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -51,103 +50,7 @@ std::string arm_toml(const StudyArm& arm) {
   return out;
 }
 
-const StudyArm* find_arm(const Study& study, const std::string& name) {
-  for (const StudyArm& arm : study.arms) {
-    if (arm.name == name) return &arm;
-  }
-  return nullptr;
-}
-
-std::vector<std::string> names_of(const Study& study) {
-  std::vector<std::string> out;
-  for (const StudyArm& arm : study.arms) out.push_back(arm.name);
-  return out;
-}
-
-void add_arm_problems(const Study& study, std::vector<std::string>& problems) {
-  std::set<std::string> names;
-  int n_baselines = 0;
-  for (const StudyArm& arm : study.arms) {
-    if (!names.insert(arm.name).second) {
-      problems.push_back(fmt::format("two arms are called '{}'", arm.name));
-    }
-    n_baselines += arm.kind == StudyArmKind::kBaseline ? 1 : 0;
-    try {
-      const policy::Treatment treatment = treatment_of(arm, {1});
-      if (arm.kind != StudyArmKind::kTreatment && treatment.policy != "full") {
-        problems.push_back(fmt::format("arm '{}': kind {} evicts nothing, found policy {}",
-                                       arm.name, to_text(arm.kind), treatment.policy));
-      }
-    } catch (const Error& error) {
-      problems.emplace_back(error.what());
-    }
-    if (arm.kind != StudyArmKind::kTextRemoval) continue;
-    const StudyArm* of = find_arm(study, arm.repeats);
-    const bool is_streaming = of != nullptr && treatment_of(*of, {1}).policy == "streaming";
-    if (!is_streaming) {
-      problems.push_back(fmt::format(
-          "arm '{}': repeats = '{}', expected the name of an arm with the policy streaming{}",
-          arm.name, arm.repeats, did_you_mean(arm.repeats, names_of(study))));
-    }
-  }
-  if (n_baselines != 1) {
-    problems.push_back(fmt::format("found {} arms of kind baseline, expected one", n_baselines));
-  }
-}
-
-void add_contrast_problems(const Study& study, std::vector<std::string>& problems) {
-  for (const record::ContrastInfo& contrast : study.contrasts) {
-    for (const std::string& name : {contrast.first, contrast.second}) {
-      if (find_arm(study, name) != nullptr) continue;
-      problems.push_back(fmt::format("contrast '{}': no arm is called '{}'{}", contrast.name, name,
-                                     did_you_mean(name, names_of(study))));
-    }
-    if (contrast.family != "confirmatory" && contrast.family != "exploratory") {
-      problems.push_back(
-          fmt::format("contrast '{}': family '{}', expected confirmatory or "
-                      "exploratory",
-                      contrast.name, contrast.family));
-    }
-  }
-}
-
-void add_choice_problem(const char* key, const std::string& found,
-                        const std::vector<std::string>& known, std::vector<std::string>& problems) {
-  if (std::find(known.begin(), known.end(), found) != known.end()) return;
-  problems.push_back(fmt::format("{}: found '{}', expected {}{}", key, found,
-                                 fmt::join(known, ", "), did_you_mean(found, known)));
-}
-
 }  // namespace
-
-void check_study(const Study& study, const std::string& where);
-
-void check_study(const Study& study, const std::string& where) {
-  std::vector<std::string> problems;
-  if (study.max_new < 1 || study.max_new > 1'000'000) {
-    problems.push_back(fmt::format("max_new: found {}, expected 1 to 1000000", study.max_new));
-  }
-  if (study.limit < 0) problems.push_back(fmt::format("limit: found {}", study.limit));
-  if (!(study.alpha > 0 && study.alpha < 1)) {
-    problems.push_back(
-        fmt::format("alpha: found {}, expected more than 0, less than 1", study.alpha));
-  }
-  add_choice_problem("primary", study.primary_endpoint,
-                     {"rules", "rules_loose", "judge", "combined", "recall", "retention", "kl",
-                      "top1", "delta_loglik"},
-                     problems);
-  add_choice_problem("test", study.test,
-                     {"permutation", "paired_t", "wilcoxon", "mcnemar", "mcnemar_midp"}, problems);
-  for (const auto& [key, value] : {std::pair("confirmatory", study.confirmatory_correction),
-                                   std::pair("exploratory", study.exploratory_correction)}) {
-    add_choice_problem(key, value, {"holm", "bh", "none"}, problems);
-  }
-  add_arm_problems(study, problems);
-  add_contrast_problems(study, problems);
-  if (!problems.empty()) {
-    throw Error::make(ErrorKind::kUsage, "{}: {}", where, fmt::join(problems, "; "));
-  }
-}
 
 std::string to_toml(const Study& s) {
   std::string out;

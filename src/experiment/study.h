@@ -82,6 +82,8 @@ std::string to_text(History history);
 // problem of an arm.
 Study parse_study(const std::string& toml, const std::string& where,
                   const std::vector<std::string>& overrides = {});
+// Throws: kUsage with every problem.
+void check_study(const Study& study, const std::string& where);
 // The study with every default written out; parse_study reads it back to the same.
 std::string to_toml(const Study& study);
 

@@ -227,6 +227,31 @@ void parse_sections(Table& root, const std::string& where, Study& study) {
   statistics.finish();
 }
 
+// A count n (0, 1 ... n - 1), or a list.
+std::vector<uint64_t> parse_seeds(const toml::node& node, const std::string& where) {
+  constexpr int64_t kMost = 1'000'000;
+  std::vector<uint64_t> seeds;
+  const auto fail = [&](const std::string& found) {
+    throw Error::make(ErrorKind::kUsage,
+                      "{}: line {}: seeds: found {}, expected a count from 1 to {} or a list of "
+                      "whole numbers of at least 0",
+                      where, node.source().begin.line, found, kMost);
+  };
+  if (const auto n = node.value_exact<int64_t>()) {
+    if (*n < 1 || *n > kMost) fail(std::to_string(*n));
+    for (int64_t i = 0; i < *n; ++i) seeds.push_back(static_cast<uint64_t>(i));
+    return seeds;
+  }
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->empty()) fail(scalar_text(node).value_or("an empty list"));
+  for (const toml::node& seed : *list) {
+    const auto value = seed.value_exact<int64_t>();
+    if (!value || *value < 0) fail(scalar_text(seed).value_or("a list or table"));
+    seeds.push_back(static_cast<uint64_t>(*value));
+  }
+  return seeds;
+}
+
 Study read_study(const toml::table& source, const std::string& where) {
   Study study;
   Table root(source, where);
@@ -240,22 +265,7 @@ Study read_study(const toml::table& source, const std::string& where) {
   std::string history = to_text(study.history);
   root.read("history", history);
   study.history = named(kHistories, history, where + ": history");
-  if (const toml::node* seeds = root.take("seeds")) {
-    study.seeds.clear();
-    if (const auto n = seeds->value_exact<int64_t>()) {  // a count: 0, 1, ...
-      for (int64_t i = 0; i < std::min<int64_t>(*n, 1'000'000); ++i) {
-        study.seeds.push_back(static_cast<uint64_t>(i));
-      }
-    } else if (const toml::array* list = seeds->as_array()) {
-      for (const toml::node& seed : *list) {
-        study.seeds.push_back(static_cast<uint64_t>(seed.value_exact<int64_t>().value_or(0)));
-      }
-    }
-    if (study.seeds.empty()) {
-      throw Error::make(ErrorKind::kUsage, "{}: seeds: expected a count or a list of numbers",
-                        where);
-    }
-  }
+  if (const toml::node* seeds = root.take("seeds")) study.seeds = parse_seeds(*seeds, where);
   parse_sections(root, where, study);
   for_each_table(root.take("arms"), where + ": arms", [&](const toml::table& table) {
     for (StudyArm& arm : parse_arm(table, where)) study.arms.push_back(std::move(arm));
@@ -307,8 +317,6 @@ std::string to_text(History history) {
   }
   return "";
 }
-
-void check_study(const Study& study, const std::string& where);
 
 Study parse_study(const std::string& text, const std::string& where,
                   const std::vector<std::string>& overrides) {

@@ -49,6 +49,11 @@ void fill_cells(const engine::Session& session, record::UnitTurn& out) {
   for (const engine::EventRecord& event : turn.events) out.n_removed += event.loss.n_by_treatment;
 }
 
+const char* stop_text(engine::StopReason stop) {
+  if (stop == engine::StopReason::kRecorded) return "recorded";
+  return stop == engine::StopReason::kEndToken ? "end" : "length";
+}
+
 // Whether an event before the end of the turn removed cells: then the reply felt it already.
 bool lost_before_end(const engine::TurnRecord& turn) {
   return std::any_of(turn.events.begin(), turn.events.end(), [](const engine::EventRecord& event) {
@@ -76,27 +81,26 @@ void UnitBuilder::note_tokens(const engine::Session& session, const model::Token
 }
 
 void UnitBuilder::note_turn(const engine::Session& session, const model::Tokenizer& tokenizer,
-                            const std::vector<int>& turn_ids, bool is_recorded) {
+                            const std::vector<int>& turn_ids, ReplyOf reply_of) {
   const engine::TurnRecord& turn = session.turns().back();
   record::UnitTurn out;
   out.turn_id = turn_ids.at(static_cast<size_t>(turn.turn));
   out.prompt_tokens = turn.n_prompt_tokens;
   out.reply_tokens = static_cast<int>(turn.reply_ids.size());
-  out.is_recorded = is_recorded;
-  out.stop = turn.stop == engine::StopReason::kEndToken ? "end" : "length";
+  out.is_recorded = reply_of == ReplyOf::kFile;
+  out.is_forced = reply_of == ReplyOf::kBaseline;
+  out.stop = stop_text(turn.stop);
   out.reply = tokenizer.decode(turn.reply_ids, model::RenderSpecial::kNo);
   out.repeated_share = repeated_ngram_share(turn.reply_ids, 4);
+  if (!first_felt_ && lost_before_end(turn)) first_felt_ = unit_.turns.size();
   out.turns_since_loss = turns_since_loss();
-  if (!out.turns_since_loss && lost_before_end(turn)) out.turns_since_loss = 0;
   fill_cells(session, out);
   out.n_removed += std::exchange(n_removed_now_, 0);
   const uint64_t left = session.sequence().n_left_window();
   out.n_left_window = left >= n_left_window_ ? left - n_left_window_ : 0;
   n_left_window_ = left;
   unit_.n_removed += out.n_removed;
-  if (out.n_removed > 0 && !turn_of_first_loss_) {
-    turn_of_first_loss_ = static_cast<int>(unit_.turns.size());
-  }
+  if (out.n_removed > 0 && !first_felt_) first_felt_ = unit_.turns.size() + 1;
   unit_.turns.push_back(std::move(out));
   note_spans(session, turn_ids);
   if (keep_map_ == KeepMap::kYes) note_map(session);
@@ -163,8 +167,8 @@ double UnitBuilder::kept_share(const std::string& instruction_id) const {
 }
 
 std::optional<int> UnitBuilder::turns_since_loss() const {
-  if (!turn_of_first_loss_) return std::nullopt;
-  return static_cast<int>(unit_.turns.size()) - *turn_of_first_loss_ - 1;
+  if (!first_felt_ || unit_.turns.size() < *first_felt_) return std::nullopt;
+  return static_cast<int>(unit_.turns.size() - *first_felt_);
 }
 
 UnitBuilder UnitBuilder::as_of(std::string arm, uint64_t seed) const {

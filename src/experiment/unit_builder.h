@@ -11,6 +11,8 @@
 namespace ebb::experiment {
 
 enum class KeepMap { kNo, kYes };
+// Who wrote a turn's reply.
+enum class ReplyOf { kUnit, kFile, kBaseline };
 
 // What was kept of the text is found again through note_reencoded. A small value: a fork of a
 // session takes a copy of its builder.
@@ -28,13 +30,13 @@ class UnitBuilder {
   void note_tokens(const engine::Session& session, const model::Tokenizer& tokenizer);
   // Takes note of what is left.  turn_ids: of the conversation's exchanges.
   void note_turn(const engine::Session& session, const model::Tokenizer& tokenizer,
-                 const std::vector<int>& turn_ids, bool is_recorded);
+                 const std::vector<int>& turn_ids, ReplyOf reply_of);
   // The session computed the kept tokens anew, which took n_cells away (before note_turn).
   void note_reencoded(std::span<const Ordinal> kept, uint64_t n_cells);
 
   // Share of an instruction's cells left, over all layers and heads; of everything that carries it.
   double kept_share(const std::string& instruction_id) const;
-  // Turns since the first event that removed a cell; nothing before.
+  // Turns since the first one that felt a loss, for the turn that is noted next.
   std::optional<int> turns_since_loss() const;
 
   // The same notes under another arm's name: for arms that were one session so far.
@@ -55,7 +57,7 @@ class UnitBuilder {
   size_t n_seen_ = 0;                      // tokens of the session that were noted
   uint64_t n_removed_now_ = 0;             // as text, in this turn
   uint64_t n_left_window_ = 0;             // until the turn before
-  std::optional<int> turn_of_first_loss_;
+  std::optional<size_t> first_felt_;       // turn whose reply came from a cache with a loss
 };
 
 }  // namespace ebb::experiment

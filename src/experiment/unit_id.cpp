@@ -24,7 +24,8 @@ std::string cells_text(const engine::Engine& engine) {
                                     : "default";
 }
 
-// An arm's settings with every default, whatever its name is.
+}  // namespace
+
 std::string arm_key(const Study& study, const StudyArm& arm) {
   const policy::Treatment treatment = treatment_of(arm, {1});
   std::string out = fmt::format("kind={};share={};budgets={};", to_text(arm.kind), arm.share,
@@ -33,12 +34,11 @@ std::string arm_key(const Study& study, const StudyArm& arm) {
     if (arm.share.empty() || key != "schedule") out += fmt::format("{}={};", key, value);
   }
   for (const StudyArm& other : study.arms) {
-    if (other.name == arm.repeats) out += "of:" + arm_key(study, other);
+    if (arm.kind == StudyArmKind::kTextRemoval && other.name == arm.repeats)
+      out += "of:" + arm_key(study, other);
   }
   return out;
 }
-
-}  // namespace
 
 std::string fingerprint_text(const FingerprintParts& parts) {
   return fmt::format("{}/{}/cpu-{}/{}/{}", parts.kernels, parts.numerics,

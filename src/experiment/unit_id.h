@@ -13,7 +13,7 @@
 namespace ebb::experiment {
 
 // Changed when the same inputs would give other results or the record other meaning.
-inline constexpr int kResultVersion = 1;
+inline constexpr int kResultVersion = 2;
 
 // What all units of a run share: model bytes, turn format, numerics, kernels and cells, history,
 // sampling, reply length, measures.
@@ -33,6 +33,9 @@ struct FingerprintParts {
   std::string mathematics;  // the C library, whose sines and exponentials differ by version
 };
 std::string fingerprint_text(const FingerprintParts& parts);
+
+// An arm's settings with every default, whatever its name is.
+std::string arm_key(const Study& study, const StudyArm& arm);
 
 // 32 hexadecimal digits.
 std::string unit_id(const std::string& key, const Conversation& conversation, const Study& study,

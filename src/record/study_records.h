@@ -104,7 +104,8 @@ struct UnitTurn {
   int prompt_tokens = 0;
   int reply_tokens = 0;
   bool is_recorded = false;  // the reply came from the file, not from the model
-  std::string stop = {};     // end, length
+  bool is_forced = false;    // it is the baseline's, teacher-forced
+  std::string stop = {};     // end, length, recorded
   std::string reply = {};
   double repeated_share = 0;  // 4-grams of the reply that stood in it before
   // Cells around the event at the end of the turn. Means over KV heads and layers of a class.
@@ -122,6 +123,9 @@ struct UnitTurn {
   // absent before.
   std::optional<Fidelity> fidelity = {};
   std::optional<int> turns_since_loss = {};
+
+  // Whether the unit itself said it: only such replies are judged and counted.
+  bool is_own() const { return !is_recorded && !is_forced; }
 };
 
 // A run of tokens of one role, and what is left of it after every turn.

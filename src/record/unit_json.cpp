@@ -39,6 +39,7 @@ void turn_fields(Turn& t, Visit visit) {
 Json turn_json(const UnitTurn& turn) {
   Json out = Json::object();
   turn_fields(turn, [&](const char* name, const auto& value) { out[name] = value; });
+  if (turn.is_forced) out["is_forced"] = true;
   out["sliding_before"] = json_of(turn.sliding_before);
   out["sliding_after"] = json_of(turn.sliding_after);
   out["turns_since_loss"] = json_of(turn.turns_since_loss);
@@ -53,6 +54,7 @@ Json turn_json(const UnitTurn& turn) {
 UnitTurn turn_of(const Json& json) {
   UnitTurn out;
   turn_fields(out, [&](const char* name, auto& value) { read(json, name, value); });
+  if (json.contains("is_forced")) read(json, "is_forced", out.is_forced);
   read(json, "sliding_before", out.sliding_before);
   read(json, "sliding_after", out.sliding_after);
   read(json, "turns_since_loss", out.turns_since_loss);
