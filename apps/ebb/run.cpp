@@ -91,12 +91,12 @@ class Glance {
 };
 
 std::string progress_text(const experiment::Progress& p) {
-  const size_t n_here = p.n_families_done;
+  const size_t n_now = p.n_families_done - p.n_families_before;
   std::string left;
-  if (n_here > 0 && p.n_families > n_here && p.n_tokens > 0) {
-    const double each = p.seconds / static_cast<double>(n_here);
+  if (n_now > 0 && p.n_families > p.n_families_done) {
+    const double each = p.seconds / static_cast<double>(n_now);
     left = fmt::format(", about {} left",
-                       time_text(each * static_cast<double>(p.n_families - n_here)));
+                       time_text(each * static_cast<double>(p.n_families - p.n_families_done)));
   }
   return fmt::format("{} of {} units, {:.0f} tokens/s{}", p.n_units_done, p.n_units,
                      static_cast<double>(p.n_tokens) / std::max(p.seconds, 1e-3), left);
@@ -118,6 +118,10 @@ experiment::RunListener make_listener(Glance& glance) {
     glance.add(units);
     fmt::print(stderr, "{}  {}: {}{}\n", is_terminal ? "\r\033[K" : "", units.front().conversation,
                progress_text(p), glance.text());
+  };
+  listener.on_failure = [is_terminal](const experiment::RunFailure& failure) {
+    fmt::print(stderr, "{}  {}: left out of every arm: {}\n", is_terminal ? "\r\033[K" : "",
+               failure.conversation, failure.reason);
   };
   return listener;
 }
@@ -161,7 +165,15 @@ void run_into(record::StudyStore& store, const fs::path& folder, const OpenStudy
   const experiment::Progress done = experiment::run_study(open.context, open.data.conversations,
                                                           store, options, make_listener(glance));
   fmt::print("{} units in {}: {} tokens computed, {} taken over from another arm\n",
-             done.n_units_done, time_text(done.seconds), done.n_tokens, done.n_tokens_shared);
+             done.n_units_now, time_text(done.seconds), done.n_tokens, done.n_tokens_shared);
+  if (!done.failures.empty() && done.failures.size() == done.n_families) {
+    throw Error::make(ErrorKind::kUsage, "no conversation could be run; the first, '{}': {}",
+                      done.failures.front().conversation, done.failures.front().reason);
+  }
+  if (!done.failures.empty()) {
+    fmt::print("{} of {} conversations could not be run and are left out of every arm\n",
+               done.failures.size(), done.n_families);
+  }
 }
 
 void run_study_command(const RunFlags& flags) {

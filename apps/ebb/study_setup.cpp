@@ -83,8 +83,17 @@ std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
   auto open = std::make_unique<OpenStudy>();
   open->study = read_study(flags);
   const experiment::Study& study = open->study;
+  if (!std::filesystem::exists(study.data)) {
+    throw Error::make(
+        ErrorKind::kBadData,
+        "{}: no such file, expected conversations; the set of the presets lies in the "
+        "project's folder: run ebb there or give --data FILE",
+        study.data);
+  }
   open->data = experiment::load_conversations(study.data);
   experiment::sample_conversations(open->data.conversations, study.limit);
+  const std::string notice = experiment::settle_primary(open->study, open->data.conversations);
+  if (!notice.empty()) fmt::print("note: {}\n", notice);
   check_rules(open->data);
   open->model = open_model(study.model);
   open->tokenizer = model::Tokenizer::load(study.model);
@@ -151,11 +160,11 @@ std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan) 
       "at most {} tokens (the longest conversation has {}); {} at most for a family's "
       "cells and logits\n",
       plan.n_tokens(), plan.n_tokens_longest, bytes_text(plan.n_bytes_family));
-  if (plan.n_shared_tokens > 0) {
+  if (plan.n_shared_tokens() > 0) {
     out += fmt::format(
         "shared between arms: {} of these tokens ({:.0f} %) are computed once\n",
-        plan.n_shared_tokens,
-        100.0 * static_cast<double>(plan.n_shared_tokens) / static_cast<double>(plan.n_tokens()));
+        plan.n_shared_tokens(),
+        100.0 * static_cast<double>(plan.n_shared_tokens()) / static_cast<double>(plan.n_tokens()));
   }
   return out;
 }
@@ -169,7 +178,8 @@ std::string time_text(double seconds) {
 std::string time_estimate_text(const experiment::StudyPlan& plan,
                                const experiment::SpeedProbe& speed) {
   return fmt::format(
-      "about {} on this machine as it is now, at most: {:.0f} prompt tokens/s and {:.0f} reply "
+      "about {} on this machine as it is now, if all replies are that long: {:.0f} prompt tokens/s "
+      "and {:.0f} reply "
       "tokens/s with {} sequences (measured)\n",
       time_text(experiment::seconds_of(plan, speed)), speed.prompt_tokens_per_s,
       speed.reply_tokens_per_s, speed.n_sequences);

@@ -155,6 +155,7 @@ std::unique_ptr<Lane> Family::make_lane(Unit& unit, UnitBuilder& builder,
   const bool wants_rows = is_baseline || needs_fidelity(*context_.study, unit.arm->kind);
   auto lane = std::make_unique<Lane>(std::move(session), std::move(turns), first_turn,
                                      static_cast<int>(context_.study->max_new));
+  lane->set_arm(unit.arm->name);
   Lane* const borrowed = lane.get();
   lane->on_turn([this, &unit, &builder, borrowed](size_t turn) {
     after_turn(unit, borrowed->session(), builder, turn);
@@ -183,7 +184,12 @@ void Family::start_others(Reference& reference) {
   reference.others_started = true;
   for (auto& unit : units_) {
     const bool is_baseline = unit->arm->kind == StudyArmKind::kBaseline;
-    if (unit->reference == &reference && !is_baseline) start(*unit);
+    if (unit->reference != &reference || is_baseline) continue;
+    try {
+      start(*unit);
+    } catch (const Error& error) {
+      throw error.with_context(fmt::format("arm '{}'", unit->arm->name));
+    }
   }
   // The last unit that could fork from them has started.
   reference.first_turn.reset();

@@ -31,11 +31,23 @@ void Lane::begin_turn() {
 
 engine::StepItem Lane::next_item(engine::Engine& engine) {
   EBB_CHECK(!is_done());
-  if (session_->is_idle()) begin_turn();
-  return session_->next_item(engine);
+  try {
+    if (session_->is_idle()) begin_turn();
+    return session_->next_item(engine);
+  } catch (const Error& error) {
+    throw error.with_context(fmt::format("arm '{}'", arm_));
+  }
 }
 
 void Lane::accept(engine::Engine& engine, const engine::StepLogits& logits, size_t item) {
+  try {
+    take_logits(engine, logits, item);
+  } catch (const Error& error) {
+    throw error.with_context(fmt::format("arm '{}'", arm_));
+  }
+}
+
+void Lane::take_logits(engine::Engine& engine, const engine::StepLogits& logits, size_t item) {
   const size_t n_rows = logits.n_rows(item);
   if (row_hook_ && row_turns_.at(turn_)) {
     // Every row of a turn predicts the next reply token; the last rows may predict closing tokens.

@@ -30,12 +30,15 @@ class Lane {
   Lane(std::unique_ptr<engine::Session> session, std::vector<LaneTurn> turns, size_t first_turn,
        int n_new_max);
 
+  // Whose it is, for messages.
+  void set_arm(std::string arm) { arm_ = std::move(arm); }
   // Rows are asked for only where `rows` is set and the turn is one of `row_turns` (true).
   void on_row(RowHook rows, std::vector<bool> row_turns);
   // Called after a turn's events, before the next turn begins.
   void on_turn(TurnHook hook) { turn_hook_ = std::move(hook); }
 
   bool is_done() const { return turn_ == turns_.size(); }
+  // Throws: what the session's events throw, naming the arm.
   engine::StepItem next_item(engine::Engine& engine);
   void accept(engine::Engine& engine, const engine::StepLogits& logits, size_t item);
 
@@ -45,7 +48,9 @@ class Lane {
 
  private:
   void begin_turn();
+  void take_logits(engine::Engine& engine, const engine::StepLogits& logits, size_t item);
 
+  std::string arm_;
   std::unique_ptr<engine::Session> session_;
   std::vector<LaneTurn> turns_;
   size_t turn_;

@@ -82,6 +82,10 @@ std::string to_text(History history);
 // problem of an arm.
 Study parse_study(const std::string& toml, const std::string& where,
                   const std::vector<std::string>& overrides = {});
+// A primary endpoint of rules asks conversations without rules (and without a judge) for nothing:
+// recall takes its place, and the text says so; "" where nothing changes.  Throws: kUsage where the
+// conversations have no instruction that could be scored or recalled, naming what is left.
+std::string settle_primary(Study& study, const std::vector<Conversation>& conversations);
 // Throws: kUsage with every problem.
 void check_study(const Study& study, const std::string& where);
 // The study with every default written out; parse_study reads it back to the same.

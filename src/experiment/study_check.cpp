@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "experiment/arm_input.h"
 #include "experiment/study.h"
 #include "experiment/unit_id.h"
 #include "policy/treatment_text.h"
@@ -157,6 +159,38 @@ void add_measure_problems(const Study& study, std::vector<std::string>& problems
 }
 
 }  // namespace
+
+std::string settle_primary(Study& study, const std::vector<Conversation>& conversations) {
+  bool has_instructions = false;
+  bool has_rules = false;
+  for (const Conversation& conversation : conversations) {
+    for (const Instruction* instruction : all_instructions(conversation)) {
+      has_instructions = true;
+      has_rules = has_rules || !instruction->rules.empty();
+    }
+  }
+  const std::set<std::string> from_text = {"kl", "top1", "delta_loglik"};
+  if (!has_instructions && !from_text.contains(study.primary_endpoint)) {
+    throw Error::make(
+        ErrorKind::kUsage,
+        "the conversations have no instructions, so '{}' cannot be measured; expected "
+        "--set statistics.primary= one of {}",
+        study.primary_endpoint, fmt::join(from_text, ", "));
+  }
+  const std::set<std::string> from_rules = {"rules", "rules_loose", "combined"};
+  if (has_rules || study.judge_weight > 0 || !from_rules.contains(study.primary_endpoint)) {
+    return "";
+  }
+  if (!study.measures.recall) {
+    throw Error::make(ErrorKind::kUsage,
+                      "no instruction has a rule, so '{}' cannot be measured; expected "
+                      "measures.recall = true or a judge (statistics.judge_weight)",
+                      study.primary_endpoint);
+  }
+  const std::string old = std::exchange(study.primary_endpoint, "recall");
+  return fmt::format("no instruction has a rule: the primary endpoint is recall instead of {}",
+                     old);
+}
 
 void check_study(const Study& study, const std::string& where) {
   std::vector<std::string> problems;

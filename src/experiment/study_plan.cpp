@@ -40,6 +40,17 @@ class ConversationPlan {
     if (study_.measures.recall) n_probe_ = tokens_of_probes();
   }
 
+  // Sequences of one unit that exist at once.
+  int64_t n_lanes(const StudyArm& arm) const { return is_measured_apart(arm) ? 2 : 1; }
+  // Of all baselines: one for each token of a generated reply.
+  uint64_t n_kept_logit_rows() const {
+    const auto n_replies =
+        std::count(shape_.is_generated.begin(),
+                   shape_.is_generated.begin() + static_cast<std::ptrdiff_t>(shape_.n_turns), true);
+    const size_t n_baselines = study_.sampling.temperature > 0 ? study_.seeds.size() : 1;
+    return static_cast<uint64_t>(n_replies) * static_cast<uint64_t>(study_.max_new) * n_baselines;
+  }
+
   // Adds one arm with all its seeds; returns the tokens of one conversation.
   int64_t add(const StudyArm& arm, StudyPlan& plan) const {
     const auto n_seeds = static_cast<int64_t>(seeds_of(study_, arm).size());
@@ -55,7 +66,10 @@ class ConversationPlan {
     plan.n_units += static_cast<size_t>(n_seeds);
     plan.n_prompt_tokens += n_seeds * one.n_prompt_tokens;
     plan.n_reply_tokens += n_seeds * one.n_reply_tokens;
-    plan.n_shared_tokens += n_seeds * tokens_shared(arm, turns);
+    const TurnTokens shared = tokens_shared(arm, turns);
+    const int64_t n_shared_reply = shares_forced(arm) ? 0 : shared.generated;
+    plan.n_shared_prompt += n_seeds * (shared.all() - n_shared_reply);
+    plan.n_shared_reply += n_seeds * n_shared_reply;
     return n;
   }
 
@@ -133,17 +147,29 @@ class ConversationPlan {
     return sum;
   }
 
-  int64_t tokens_shared(const StudyArm& arm, const std::vector<TurnTokens>& turns) const {
-    if (context_.sharing == Sharing::kOff) return 0;
+  // Whether the lanes that share would have computed the replies in one piece.
+  bool shares_forced(const StudyArm& arm) const {
+    return !shape_.has_own_history || !study_.measures.generate || is_measured_apart(arm);
+  }
+
+  TurnTokens tokens_shared(const StudyArm& arm, const std::vector<TurnTokens>& turns) const {
+    TurnTokens out;
+    if (context_.sharing == Sharing::kOff) return out;
+    const auto add = [&](const TurnTokens& turn) {
+      const int n_lanes = is_measured_apart(arm) ? 2 : 1;
+      out.prompt += n_lanes * turn.prompt;
+      out.recorded += n_lanes * turn.recorded;
+      out.generated += n_lanes * turn.generated;
+    };
     if (arm.kind == StudyArmKind::kReminder) {
-      if (study_.history == History::kForced && shape_.generates_before_last) return 0;
-      int64_t n = 0;
-      for (size_t t = 0; t + 1 < turns.size(); ++t) n += turns[t].all();
-      return is_measured_apart(arm) ? 2 * n : n;
+      if (study_.history == History::kForced && shape_.generates_before_last) return out;
+      for (size_t t = 0; t + 1 < turns.size(); ++t) add(turns[t]);
+      return out;
     }
-    if (arm.kind != StudyArmKind::kTreatment && arm.kind != StudyArmKind::kTextRemoval) return 0;
-    if (policy::sees_query(treatment_of(arm, {1}))) return 0;
-    return turns.front().all() * (is_measured_apart(arm) ? 2 : 1);
+    const bool follows =
+        arm.kind == StudyArmKind::kTreatment || arm.kind == StudyArmKind::kTextRemoval;
+    if (follows && !policy::sees_query(treatment_of(arm, {1}))) add(turns.front());
+    return out;
   }
 
   const StudyContext& context_;
@@ -175,11 +201,13 @@ StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation
     for (const StudyArm& arm : study.arms) {
       const int64_t n = planned.add(arm, plan);
       plan.n_tokens_longest = std::max(plan.n_tokens_longest, n);
-      n_family += n * static_cast<int64_t>(seeds_of(study, arm).size());
+      n_family += n * static_cast<int64_t>(seeds_of(study, arm).size()) * planned.n_lanes(arm);
+      n_all += n * static_cast<int64_t>(seeds_of(study, arm).size());
     }
-    n_all += n_family;
-    const uint64_t logits = static_cast<uint64_t>(study.max_new) *
-                            static_cast<uint64_t>(config.n_vocab) * sizeof(float);
+    const uint64_t logits =
+        study.measures.fidelity
+            ? planned.n_kept_logit_rows() * static_cast<uint64_t>(config.n_vocab) * sizeof(float)
+            : 0;
     plan.n_bytes_family =
         std::max(plan.n_bytes_family, static_cast<uint64_t>(n_family) * bytes_token + logits);
     if (plan.n_tokens_longest > config.n_ctx_train) {
@@ -222,10 +250,9 @@ SpeedProbe probe_speed(engine::Engine& engine, const StudyPlan& plan, int n_sequ
 }
 
 double seconds_of(const StudyPlan& plan, const SpeedProbe& speed) {
-  // What is shared is mostly prompt.
-  return static_cast<double>(plan.n_prompt_tokens - plan.n_shared_tokens) /
+  return static_cast<double>(plan.n_prompt_tokens - plan.n_shared_prompt) /
              speed.prompt_tokens_per_s +
-         static_cast<double>(plan.n_reply_tokens) / speed.reply_tokens_per_s;
+         static_cast<double>(plan.n_reply_tokens - plan.n_shared_reply) / speed.reply_tokens_per_s;
 }
 
 }  // namespace ebb::experiment

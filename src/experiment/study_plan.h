@@ -9,14 +9,16 @@ namespace ebb::experiment {
 // Upper bounds: every reply of the model is counted at its full length.
 struct StudyPlan {
   size_t n_families = 0, n_units = 0;
-  int64_t n_prompt_tokens = 0;   // computed in pieces: prompts, recorded and forced replies, probes
-  int64_t n_reply_tokens = 0;    // computed one by one
-  int64_t n_shared_tokens = 0;   // of both, taken over from another arm's sequence instead
+  int64_t n_prompt_tokens = 0;  // computed in pieces: prompts, recorded and forced replies, probes
+  int64_t n_reply_tokens = 0;   // computed one by one
+  // Of these, taken over from another arm's sequence instead.
+  int64_t n_shared_prompt = 0, n_shared_reply = 0;
   int64_t n_tokens_longest = 0;  // of a conversation
   int64_t n_tokens_mean = 0;     // the same, mean over conversations and arms
-  uint64_t n_bytes_family = 0;   // cells and logits of the largest family
+  uint64_t n_bytes_family = 0;   // cells and kept logits of the largest family
 
   int64_t n_tokens() const { return n_prompt_tokens + n_reply_tokens; }
+  int64_t n_shared_tokens() const { return n_shared_prompt + n_shared_reply; }
 };
 
 // Throws: kUsage for a conversation that is longer than the model was trained for.

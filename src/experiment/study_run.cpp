@@ -33,9 +33,10 @@ class Runner {
                           "stopped: {} of {} conversations are stored; the same command goes on",
                           progress_.n_families_done, progress_.n_families);
       }
-      std::vector<Lane*> lanes = collect_lanes();
+      const std::vector<Flying> lanes = collect_lanes();
       if (lanes.empty()) return;
       step(lanes);
+      drop_failed();
     }
   }
 
@@ -44,25 +45,56 @@ class Runner {
     const Conversation* conversation;
     KeepMap keep_map;
   };
+  struct Flying {
+    Lane* lane;
+    Family* family;
+  };
+
+  // What one conversation asks for and cannot have ends that conversation, not the study. Anything
+  // else (memory, storage, our own faults) ends the run.
+  template <typename Work>
+  void guard(Family& family, const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kUsage && error.kind() != ErrorKind::kBadData) throw;
+      failed_.insert(&family);
+      progress_.failures.push_back({family.conversation().id, error.what()});
+      if (listener_.on_failure) listener_.on_failure(progress_.failures.back());
+    }
+  }
+
+  void drop_failed() {
+    std::erase_if(flying_, [&](const auto& family) { return failed_.contains(family.get()); });
+    failed_.clear();
+  }
 
   // Lanes of all families in flight; families that are done are stored and make room.
-  std::vector<Lane*> collect_lanes() {
-    std::vector<Lane*> lanes;
+  std::vector<Flying> collect_lanes() {
+    std::vector<Flying> lanes;
     for (size_t i = 0; i < flying_.size();) {
-      const std::vector<Lane*> mine = flying_[i]->active_lanes();
+      Family* family = flying_[i].get();
+      std::vector<Lane*> mine;
+      guard(*family, [&] { mine = family->active_lanes(); });
+      if (failed_.contains(family)) {
+        ++i;
+        continue;
+      }
       if (mine.empty()) {
-        commit(*flying_[i]);
+        commit(*family);
         flying_.erase(flying_.begin() + static_cast<ptrdiff_t>(i));
         continue;
       }
-      lanes.insert(lanes.end(), mine.begin(), mine.end());
+      for (Lane* lane : mine) lanes.push_back({lane, family});
       ++i;
     }
+    drop_failed();
     while (n_begun_ < waiting_.size() && has_room(lanes.size())) {
       const Waiting& next = waiting_[n_begun_++];
       flying_.push_back(std::make_unique<Family>(context_, *next.conversation, next.keep_map));
-      const std::vector<Lane*> mine = flying_.back()->active_lanes();
-      lanes.insert(lanes.end(), mine.begin(), mine.end());
+      for (Lane* lane : flying_.back()->active_lanes()) {
+        lanes.push_back({lane, flying_.back().get()});
+      }
     }
     return lanes;
   }
@@ -78,22 +110,29 @@ class Runner {
            in_use + bytes_family_ * (flying_.size() + 1) <= options_.n_bytes_max;
   }
 
-  void step(std::vector<Lane*>& lanes) {
+  void step(const std::vector<Flying>& lanes) {
     const auto n_vocab = static_cast<size_t>(context_.engine->config().n_vocab);
     size_t n_logit_bytes = 0;
     std::vector<engine::StepItem> items;
-    size_t n_lanes = 0;
-    for (Lane* lane : lanes) {
-      const engine::StepItem item = lane->next_item(*context_.engine);
+    std::vector<Flying> taken;
+    for (const Flying& flying : lanes) {
+      if (failed_.contains(flying.family)) continue;
+      engine::StepItem item;
+      guard(*flying.family, [&] { item = flying.lane->next_item(*context_.engine); });
+      if (failed_.contains(flying.family)) continue;
       const size_t n_rows = item.logits == engine::LogitRows::kAll ? item.ids.size() : 1;
       items.push_back(item);
-      ++n_lanes;
+      taken.push_back(flying);
       n_logit_bytes += n_rows * n_vocab * sizeof(float);
       progress_.n_tokens += static_cast<int64_t>(item.ids.size());
       if (n_logit_bytes >= kLogitBytesMax) break;
     }
+    if (items.empty()) return;
     const engine::StepLogits logits = context_.engine->step(items);
-    for (size_t i = 0; i < n_lanes; ++i) lanes[i]->accept(*context_.engine, logits, i);
+    for (size_t i = 0; i < taken.size(); ++i) {
+      if (failed_.contains(taken[i].family)) continue;
+      guard(*taken[i].family, [&] { taken[i].lane->accept(*context_.engine, logits, i); });
+    }
     tell_time();
     if (listener_.on_step) listener_.on_step(progress_);
   }
@@ -103,6 +142,7 @@ class Runner {
     store_.commit_family(family.conversation().id, units, family.take_events());
     ++progress_.n_families_done;
     progress_.n_units_done += units.size();
+    progress_.n_units_now += units.size();
     progress_.n_tokens_shared += family.n_tokens_shared();
     tell_time();
     if (listener_.on_family) listener_.on_family(progress_, units);
@@ -119,6 +159,7 @@ class Runner {
   std::vector<Waiting> waiting_;
   size_t n_begun_ = 0;
   std::vector<std::unique_ptr<Family>> flying_;
+  std::set<Family*> failed_;  // to be dropped after the step under way
   Progress progress_;
   const Clock::time_point started_ = Clock::now();
 
@@ -197,6 +238,7 @@ Progress run_study(const StudyContext& context, const std::vector<Conversation>&
     ++progress.n_families;
     progress.n_units += n_units_each;
     if (finished.contains(conversations[i].id)) {
+      ++progress.n_families_before;
       ++progress.n_families_done;
       progress.n_units_done += n_units_each;
       continue;

@@ -129,6 +129,42 @@ TEST(Triggers, ACapHoldsAtEveryStepOfAReply) {
   EXPECT_EQ(n_most, 24U);
 }
 
+// A recorded reply meets the same events as the same tokens forced one by one.
+TEST(Triggers, BetweenRecordedReplyTokensHappensWhatHappensBetweenGeneratedOnes) {
+  const std::string reply = "Nobody owns it, they say, but the miller's daughter has the key.";
+  for (const policy::ParamMap& params :
+       {policy::ParamMap{{"budget", "20"}, {"trigger", "cap"}},
+        policy::ParamMap{{"budget", "20"}, {"trigger", "every_n:3"}}}) {
+    Stage stage("llama-f32");
+    const auto recorded = stage.session("tova", params);
+    const auto forced = stage.session("tova", params);
+    std::vector<uint64_t> sizes;
+    Session* one = recorded.get();
+    recorded->begin_recorded_turn(say("The old mill stands by the river."), reply);
+    run_until_idle(stage.engine, std::span(&one, 1),
+                   [&] { sizes.push_back(recorded->sequence().cells().head(0, 0).n_cells()); });
+    const std::vector<int32_t> ids = recorded->turns().back().reply_ids;
+    ASSERT_GT(ids.size(), 6U);
+    EXPECT_TRUE(recorded->turns().back().generated_ids.empty());
+    EXPECT_EQ(recorded->turns().back().stop, StopReason::kRecorded);
+    EXPECT_GE(sizes.size(), ids.size());
+    one = forced.get();
+    forced->begin_forced_turn(say("The old mill stands by the river."), ids);
+    run_until_idle(stage.engine, std::span(&one, 1));
+    EXPECT_EQ(recorded->sequence().ids(), forced->sequence().ids());
+    ASSERT_EQ(recorded->turns().back().events.size(), forced->turns().back().events.size());
+    for (size_t i = 0; i < forced->turns().back().events.size(); ++i) {
+      const EventRecord& a = recorded->turns().back().events[i];
+      const EventRecord& b = forced->turns().back().events[i];
+      EXPECT_EQ(a.n_cells_after, b.n_cells_after) << i;
+      EXPECT_EQ(a.kept, b.kept) << i;
+    }
+    if (params.at("trigger") != "cap") continue;
+    // From the first reply token on, a head holds as much as it may, at every step but the last.
+    for (size_t i = 1; i + 1 < sizes.size(); ++i) EXPECT_EQ(sizes[i], 20U) << i;
+  }
+}
+
 TEST(Triggers, EveryNAndPromptEndActWhenTheySay) {
   Stage stage("llama-f32");
   const auto every_owner = stage.session("knorm", {{"budget", "10"}, {"trigger", "every_n:5"}});

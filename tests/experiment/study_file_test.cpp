@@ -88,6 +88,49 @@ TEST(StudyFile, MistakesAreNamedWithTheNearestChoice) {
   EXPECT_THAT(error_of(base, {"statistics.primary=rulez"}), HasSubstr("rules"));
 }
 
+// What would fail only after everything was computed is refused before.
+TEST(StudyFile, WhatCouldNotBeFinishedOrReportedIsRefused) {
+  const std::string base = kSmall;
+  const std::string streaming =
+      "[[arms]]\nname = \"s\"\ntreatment = \"streaming\"\nratio = \"0.25\"\nof = \"live\"\n";
+  const auto arm = [](const std::string& text) { return "[[arms]]\n" + text + "\n"; };
+  EXPECT_THAT(error_of(base, {"statistics.test=mcnemar_midp"}), HasSubstr("mcnemar"));
+  EXPECT_THAT(error_of(base + arm("name = \"b\"\nkind = \"no_instruction\"") +
+                       arm("name = \"c\"\nkind = \"no_instruction\"")),
+              HasSubstr("the same arm twice"));
+  EXPECT_THAT(error_of("seeds = [1, 1]\n" + base), HasSubstr("a seed stands twice"));
+  EXPECT_THAT(error_of("seeds = [1, -2]\n" + base), HasSubstr("seeds: found -2"));
+  EXPECT_THAT(error_of("seeds = [1, \"x\"]\n" + base), HasSubstr("seeds: found x"));
+  EXPECT_THAT(error_of("seeds = 2000000\n" + base), HasSubstr("a count from 1 to 1000000"));
+  EXPECT_THAT(
+      error_of(base + streaming + arm("name = \"t\"\nkind = \"text_removal\"\nrepeats = \"s\"")),
+      HasSubstr("no other settings than keep_initial"));
+  EXPECT_THAT(error_of(base + arm("name = \"s\"\ntreatment = \"streaming\"\nrepeats = \"s\"")),
+              HasSubstr("repeats belongs to the kind text_removal"));
+  EXPECT_THAT(error_of(base, {"measures.recall=false", "statistics.primary=recall"}),
+              HasSubstr("'recall' is not measured with measures.recall = false"));
+  EXPECT_THAT(error_of(base, {"measures.generate=false", "statistics.primary=rules"}),
+              HasSubstr("measures.generate"));
+  EXPECT_THAT(error_of(base, {"statistics.rule_weight=0"}), HasSubstr("not both 0"));
+  EXPECT_THAT(
+      error_of(base + "[[contrasts]]\nname = \"c\"\nfirst = \"baseline\"\nsecond = \"baseline\"\n"),
+      HasSubstr("against itself"));
+}
+
+TEST(StudyFile, WithoutRulesRecallIsThePrimaryEndpoint) {
+  Study study = parse_study(kSmall, "s.toml", {"statistics.primary=rules"});
+  Conversation conversation;
+  conversation.turns.emplace_back();
+  EXPECT_THROW(settle_primary(study, {conversation}), Error);  // nothing to obey or to recall
+  conversation.turns.back().instruction = Instruction{"i1", "Be brief.", {}, {}, {}, ""};
+  EXPECT_THAT(settle_primary(study, {conversation}), HasSubstr("recall instead of rules"));
+  EXPECT_EQ(study.primary_endpoint, "recall");
+  study.primary_endpoint = "rules";
+  conversation.turns.back().instruction->rules = {R"({"id": "x"})"};
+  EXPECT_EQ(settle_primary(study, {conversation}), "");
+  EXPECT_EQ(study.primary_endpoint, "rules");
+}
+
 TEST(StudyFile, ASampleFollowsIdsAndNotTheOrderOfTheFile) {
   std::vector<Conversation> all(20);
   for (size_t i = 0; i < all.size(); ++i) all[i].id = "c" + std::to_string(i);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "engine/session_fixture.h"
 #include "experiment/conversation_record.h"
+#include "experiment/study_plan.h"
 #include "experiment/study_run.h"
 #include "experiment/unit_id.h"
 
@@ -236,6 +237,73 @@ TEST_P(StudyRun, RecordsSayWhatWasDone) {
   EXPECT_GT(of["reminder"].turns[2].prompt_tokens, of["baseline"].turns[2].prompt_tokens);
   ASSERT_TRUE(of["streaming"].cache_map.has_value());
   EXPECT_EQ(of["streaming"].cache_map->n_holders.size(), 3U);
+}
+
+// With sampling every seed has a baseline of its own, and its arms follow that one.
+TEST_P(StudyRun, ASampledStudyHasABaselineForEverySeed) {
+  if (slides()) GTEST_SKIP() << "one model is enough";
+  study_ = parse_study(study_text("own"), "test", {"sampling.temperature=1"});
+  const std::vector<std::string> shared = run("sampled");
+  std::map<uint64_t, std::map<std::string, record::UnitRecord>> of;
+  for (record::UnitRecord& unit : units("sampled")) {
+    if (unit.conversation == "one") of[unit.seed][unit.arm] = std::move(unit);
+  }
+  ASSERT_EQ(of.size(), 2U);
+  EXPECT_NE(of[0]["baseline"].turns[0].reply, of[1]["baseline"].turns[0].reply);
+  for (auto& [seed, arms] : of) {
+    ASSERT_EQ(arms.size(), study_.arms.size()) << seed;
+    EXPECT_EQ(arms["idle"].turns[2].reply, arms["baseline"].turns[2].reply) << seed;
+    EXPECT_EQ(arms["idle"].turns[2].fidelity->kl_max, 0.0) << seed;
+  }
+  context_.sharing = Sharing::kOff;
+  EXPECT_EQ(difference(shared, run("sampled-unshared")), "");
+}
+
+TEST_P(StudyRun, APlanBoundsWhatIsComputedAndShared) {
+  std::vector<std::string> histories{"recorded"};
+  if (!slides()) histories.insert(histories.end(), {"own", "teacher_forced"});
+  for (const std::string& history : histories) {
+    set_history(history);
+    const StudyPlan plan = plan_study(context_, data_.conversations);
+    auto store = open("plan-" + history);
+    const Progress done = run_study(context_, data_.conversations, store, {}, {});
+    EXPECT_EQ(plan.n_units, done.n_units_done);
+    EXPECT_GE(plan.n_tokens() - plan.n_shared_tokens(), done.n_tokens) << history;
+    EXPECT_GE(plan.n_shared_tokens(), done.n_tokens_shared) << history;
+    // Closing tokens and full replies are what the plan counts too many of.
+    EXPECT_LE(static_cast<double>(plan.n_shared_tokens()),
+              1.5 * static_cast<double>(done.n_tokens_shared))
+        << history;
+  }
+}
+
+// One conversation that asks for the impossible does not end the study.
+TEST_P(StudyRun, AConversationThatCannotBeRunIsLeftOut) {
+  study_ = parse_study(
+      "name = \"t\"\nmax_new = 4\n[[arms]]\nname = \"baseline\"\nkind = \"baseline\"\n"
+      "[[arms]]\nname = \"kept\"\ntreatment = \"streaming\"\nkeep_initial = 1\nbudget = 3\n"
+      "protect_instructions = \"i2\"\n",
+      "test");
+  std::vector<RunFailure> heard;
+  RunListener listener;
+  listener.on_failure = [&](const RunFailure& failure) { heard.push_back(failure); };
+  auto store = open("impossible");
+  const Progress done = run_study(context_, data_.conversations, store, {}, listener);
+  ASSERT_EQ(done.failures.size(), 1U);  // the other conversation has no such instruction
+  EXPECT_EQ(heard.size(), 1U);
+  EXPECT_THAT(done.failures[0].reason, ::testing::HasSubstr("arm 'kept'"));
+  EXPECT_THAT(done.failures[0].reason, ::testing::HasSubstr("are protected but the budget"));
+  EXPECT_EQ(done.n_families_done, 1U);
+  EXPECT_EQ(store.units().size(), 2U);
+}
+
+TEST_P(StudyRun, ForcedRepliesAreNotTheArmsOwn) {
+  study_ = parse_study(study_text("recorded"), "test",
+                       {"measures.generate=false", "statistics.primary=kl"});
+  run("forced");
+  for (const record::UnitRecord& unit : units("forced")) {
+    EXPECT_EQ(unit.turns.back().is_own(), unit.arm == "baseline") << unit.arm;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, StudyRun, ::testing::Values("llama-f32", "gemma3-f32"),
