@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_checks.h"
 
 namespace ebb::eval {
 namespace {
@@ -36,13 +37,21 @@ JudgeAnswers judge_answers_from_json_lines(const std::string& text) {
   size_t n_lines = 0;
   size_t n_expected = 0;
   size_t begin = 0;
+  const auto integer = [&]<typename Int>(const Json& line, const char* name, Int& out) {
+    const auto found = integer_of<Int>(line.at(name));
+    if (!found) {
+      throw Error::make(ErrorKind::kBadData, "judge scores, line {}: found {} {}, expected a count",
+                        n_lines, name, line.at(name).dump());
+    }
+    out = *found;
+  };
   try {
     for (size_t end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
       ++n_lines;
       const Json line = Json::parse(text.substr(begin, end - begin));
       if (n_lines == 1) {
         answers.judge_name = line.at("judge").get<std::string>();
-        n_expected = line.at("n").get<size_t>();
+        integer(line, "n", n_expected);
         continue;
       }
       JudgeVerdict verdict{std::nullopt, line.at("detail").get<std::string>()};
@@ -52,7 +61,9 @@ JudgeAnswers judge_answers_from_json_lines(const std::string& text) {
                           "judge scores, line {}: found score {}, expected 0..1", n_lines,
                           *verdict.score);
       }
-      answers.verdicts[{line.at("unit_id").get<std::string>(), line.at("turn_id").get<int>(),
+      int turn_id = 0;
+      integer(line, "turn_id", turn_id);
+      answers.verdicts[{line.at("unit_id").get<std::string>(), turn_id,
                         line.at("instruction_id").get<std::string>()}] = verdict;
     }
   } catch (const Json::exception& error) {

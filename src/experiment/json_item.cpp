@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json_checks.h"
 #include "base/text.h"
 
 namespace ebb::experiment {
@@ -103,6 +104,9 @@ json parse_json(std::string_view text, const std::string& where, int first_line)
   if (const size_t depth = nesting_depth(text); depth > kMaxDepth) {
     throw Error::make(ErrorKind::kBadData, "{}: found JSON nested {} deep, expected at most {}",
                       where, depth, kMaxDepth);
+  }
+  if (holds_nul(text)) {
+    throw Error::make(ErrorKind::kBadData, "{}: found a NUL byte, expected JSON", where);
   }
   try {
     return json::parse(text);
