@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/platform.h"
+#include "eval/scoring.h"
 #include "experiment/unit_id.h"
 #include "memory.h"
 #include "record/npy.h"
@@ -34,6 +35,12 @@ struct RunFlags {
   record::Machines machines = record::Machines::kOne;
 };
 
+void add_lanes(CLI::App& command, RunFlags& flags) {
+  command.add_option("--lanes", flags.n_lanes, "sequences that advance together at most")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+}
+
 void parse_shard(const std::string& text, experiment::RunOptions& options) {
   if (text.empty()) return;
   unsigned i = 0;
@@ -47,34 +54,40 @@ void parse_shard(const std::string& text, experiment::RunOptions& options) {
   options.n_shards = n;
 }
 
-std::string time_text(double seconds) {
-  const auto s = static_cast<int64_t>(seconds);
-  if (s < 120) return fmt::format("{} s", s);
-  return s < 7200 ? fmt::format("{} min", (s + 30) / 60) : fmt::format("{:.1f} h", seconds / 3600);
-}
-
-// Mean recall and fidelity so far: a glance, not a result.
+// Mean of the primary endpoint so far, arm by arm: a glance, not a result. Where it needs a judge,
+// who comes later, recall stands in.
 class Glance {
  public:
+  Glance(const record::StudyInfo& info, const std::vector<record::ConversationText>& texts)
+      : info_(info), texts_(texts) {}
+
   void add(const std::vector<record::UnitRecord>& units) {
-    for (const record::UnitRecord& unit : units) {
-      for (const record::RecallProbe& probe : unit.recall) {
-        auto& [sum, n] = recall_[unit.arm];
-        sum += probe.loglik;
-        ++n;
-      }
+    for (const auto& one : eval::score_units(info_, texts_, units, nullptr).units) {
+      auto& [sum, n] = sums_[one.endpoint][one.arm];
+      sum += one.score;
+      ++n;
     }
   }
   std::string text() const {
-    std::string out;
-    for (const auto& [arm, sum] : recall_) {
-      out += fmt::format("{}{} {:.2f}", out.empty() ? "" : ", ", arm, sum.first / sum.second);
+    for (const std::string& endpoint : {info_.primary_endpoint, std::string("recall")}) {
+      const auto found = sums_.find(endpoint);
+      if (found == sums_.end()) continue;
+      std::string out;
+      for (const record::ArmInfo& arm : info_.arms) {  // in the order of the study
+        const auto mean = found->second.find(arm.name);
+        if (mean == found->second.end()) continue;
+        out += fmt::format("{}{} {:.2f}", out.empty() ? "" : ", ", arm.name,
+                           mean->second.first / mean->second.second);
+      }
+      return fmt::format("\n    mean {} so far: {}", endpoint, out);
     }
-    return out.empty() ? "" : "   recall so far: " + out;
+    return "";
   }
 
  private:
-  std::map<std::string, std::pair<double, int>> recall_;
+  const record::StudyInfo& info_;
+  const std::vector<record::ConversationText>& texts_;
+  std::map<std::string, std::map<std::string, std::pair<double, int>>> sums_;  // endpoint, arm
 };
 
 std::string progress_text(const experiment::Progress& p) {
@@ -144,7 +157,7 @@ void run_into(record::StudyStore& store, const fs::path& folder, const OpenStudy
   std::fflush(stdout);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
-  Glance glance;
+  Glance glance(info, texts);
   const experiment::Progress done = experiment::run_study(open.context, open.data.conversations,
                                                           store, options, make_listener(glance));
   fmt::print("{} units in {}: {} tokens computed, {} taken over from another arm\n",
@@ -178,10 +191,16 @@ void run_study_command(const RunFlags& flags) {
   if (options.n_shards == 1) write_study_report(folder, folder / "report", flags.machines);
 }
 
-void print_plan(const StudyFlags& flags) {
-  const auto open = open_study(flags);
-  fmt::print("{}",
-             plan_text(*open, experiment::plan_study(open->context, open->data.conversations)));
+void print_plan(const RunFlags& flags) {
+  const auto open = open_study(flags.study);
+  const experiment::StudyPlan plan =
+      experiment::plan_study(open->context, open->data.conversations);
+  fmt::print("{}", plan_text(*open, plan));
+  std::fflush(stdout);
+  const auto n_sequences = std::min<size_t>(plan.n_units, static_cast<size_t>(flags.n_lanes));
+  const experiment::SpeedProbe speed =
+      experiment::probe_speed(*open->engine, plan, static_cast<int>(n_sequences));
+  fmt::print("{}", time_estimate_text(plan, speed));
 }
 
 void merge_folders(const std::vector<std::string>& from, const std::string& to,
@@ -204,17 +223,17 @@ void add_run(CLI::App& app) {
   flags->study.add_to(*command);
   command->add_option("--out", flags->out, "folder of the study (default runs/NAME)");
   command->add_option("--shard", flags->shard, "i/n: only every n-th conversation, from the i-th");
-  command->add_option("--lanes", flags->n_lanes, "sequences that advance together at most")
-      ->capture_default_str();
+  add_lanes(*command, *flags);
   add_machines(*command, flags->machines);
   command->callback([flags] { run_study_command(*flags); });
 }
 
 void add_plan(CLI::App& app) {
-  auto flags = std::make_shared<StudyFlags>();
+  auto flags = std::make_shared<RunFlags>();
   CLI::App* command =
-      app.add_subcommand("plan", "Say what a study will run, need and be able to detect");
-  flags->add_to(*command);
+      app.add_subcommand("plan", "Say what a study will run, need, take and be able to detect");
+  flags->study.add_to(*command);
+  add_lanes(*command, *flags);
   command->callback([flags] { print_plan(*flags); });
 }
 

@@ -150,8 +150,29 @@ std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan) 
   out += fmt::format(
       "at most {} tokens (the longest conversation has {}); {} at most for a family's "
       "cells and logits\n",
-      plan.n_tokens, plan.n_tokens_longest, bytes_text(plan.n_bytes_family));
+      plan.n_tokens(), plan.n_tokens_longest, bytes_text(plan.n_bytes_family));
+  if (plan.n_shared_tokens > 0) {
+    out += fmt::format(
+        "shared between arms: {} of these tokens ({:.0f} %) are computed once\n",
+        plan.n_shared_tokens,
+        100.0 * static_cast<double>(plan.n_shared_tokens) / static_cast<double>(plan.n_tokens()));
+  }
   return out;
+}
+
+std::string time_text(double seconds) {
+  if (seconds < 120) return fmt::format("{:.0f} s", seconds);
+  return seconds < 7200 ? fmt::format("{:.0f} min", seconds / 60)
+                        : fmt::format("{:.1f} h", seconds / 3600);
+}
+
+std::string time_estimate_text(const experiment::StudyPlan& plan,
+                               const experiment::SpeedProbe& speed) {
+  return fmt::format(
+      "about {} on this machine as it is now, at most: {:.0f} prompt tokens/s and {:.0f} reply "
+      "tokens/s with {} sequences (measured)\n",
+      time_text(experiment::seconds_of(plan, speed)), speed.prompt_tokens_per_s,
+      speed.reply_tokens_per_s, speed.n_sequences);
 }
 
 }  // namespace ebb::app

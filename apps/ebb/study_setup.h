@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "experiment/conversation_record.h"
+#include "experiment/study_plan.h"
 #include "experiment/study_run.h"
 #include "model/chat_template.h"
 
@@ -40,5 +41,9 @@ std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags);
 
 // Number of units, tokens, memory, and what the study can detect, as lines.
 std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan);
+// How long it takes, with the rates that say so.
+std::string time_estimate_text(const experiment::StudyPlan& plan,
+                               const experiment::SpeedProbe& speed);
+std::string time_text(double seconds);  // "34 s", "12 min", "2.5 h"
 
 }  // namespace ebb::app

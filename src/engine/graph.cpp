@@ -5,6 +5,7 @@
 #include <ggml-cpu.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <deque>
 #include <map>
@@ -12,6 +13,7 @@
 
 #include "base/error.h"
 #include "engine/head_plan.h"
+#include "engine/thread_choice.h"
 #include "kernels/linear.h"
 #include "tensor/types.h"
 
@@ -61,6 +63,23 @@ kernels::RopeTable make_rope(const model::RopeSpec& spec, const model::ModelConf
           is_interleaved ? kernels::RotaryPairs::kInterleaved : kernels::RotaryPairs::kHalfSplit};
 }
 
+// Every operation of a step ends with a barrier, and a thread that shares its core may come to each
+// a time slice late: a share of work worth that is at least a tenth of a millisecond.
+constexpr double kProductsPerThread = 4e6;
+
+double products_per_row(const model::Model& model) {
+  const model::ModelConfig& c = model.config();
+  double n = 0;
+  for (int i = 0; i < c.n_layers; ++i) {
+    const model::LayerWeights& layer = model.layer(i);
+    for (const model::Weight* weight : {&layer.q, &layer.k, &layer.v, &layer.attn_out,
+                                        &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
+      n += static_cast<double>(weight->n_in) * static_cast<double>(weight->n_out);
+    }
+  }
+  return n;
+}
+
 }  // namespace
 
 struct StepGraph::Impl {
@@ -69,6 +88,8 @@ struct StepGraph::Impl {
   const EngineWeights& weights;
   const EngineOptions options;
   const int n_threads;
+  const double n_products_per_row;  // of the linear layers
+  ThreadChoice choice;
   kernels::RopeTable rope_global;
   kernels::RopeTable rope_sliding;
   std::vector<kernels::AttentionScratch> scratch;
@@ -93,6 +114,8 @@ struct StepGraph::Impl {
         weights(w),
         options(o),
         n_threads(threads),
+        n_products_per_row(products_per_row(m)),
+        choice(threads),
         rope_global(make_rope(config.rope_global, config)),
         rope_sliding(make_rope(config.rope_sliding, config)),
         scratch(static_cast<size_t>(threads)),
@@ -216,8 +239,17 @@ struct StepGraph::Impl {
     EBB_CHECK(context != nullptr);
   }
 
-  void run(ggml_cgraph* graph) {
-    ggml_cplan plan = ggml_graph_plan(graph, n_threads, nullptr);
+  // Where the caller left the number open, a step that is done before threads have met takes one.
+  int threads_for(size_t n_rows) {
+    if (options.n_threads > 0) return n_threads;
+    const double n_shares = n_products_per_row * static_cast<double>(n_rows) / kProductsPerThread;
+    const int n_useful = std::clamp(static_cast<int>(std::min(n_shares, 1e6)), 1, n_threads);
+    return choice.choose(n_rows, n_useful);
+  }
+
+  void run(ggml_cgraph* graph, size_t n_rows) {
+    ggml_cplan plan = ggml_graph_plan(graph, threads_for(n_rows), nullptr);
+    const auto begin = std::chrono::steady_clock::now();
     work.resize(plan.work_size);
     plan.work_data = work.data();
     const ggml_status status = ggml_graph_compute(graph, &plan);
@@ -225,6 +257,8 @@ struct StepGraph::Impl {
       throw Error::make(ErrorKind::kBackend, "ggml: computing a step failed: {}",
                         ggml_status_to_string(status));
     }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    if (options.n_threads == 0) choice.note(took.count());
     compute_bytes =
         std::max(compute_bytes, ggml_gallocr_get_buffer_size(allocator.get(), 0) + work.size());
   }
@@ -272,7 +306,7 @@ void StepGraph::compute(StepRows& rows, std::span<float> logits) {
   if (wanted != nullptr) {
     std::copy(rows.logit_rows.begin(), rows.logit_rows.end(), static_cast<int32_t*>(wanted->data));
   }
-  m.run(graph);
+  m.run(graph, rows.ids.size());
   if (out != nullptr) {
     const auto* values = static_cast<const float*>(out->data);
     std::copy(values, values + logits.size(), logits.begin());

@@ -19,7 +19,7 @@ enum class LinearKernels { kOwn, kGgml };
 struct EngineOptions {
   Numerics numerics = Numerics::kStrict;
   LinearKernels kernels = LinearKernels::kOwn;
-  int n_threads = 0;  // 0 = all usable cores
+  int n_threads = 0;  // 0 = all usable cores, fewer for steps too small for them
   int n_rows_max =
       512;  // tokens computed together; changes speed and memory, never a strict result
   std::optional<CellType> cell_type;  // default: f32 for reference, f16 else

@@ -2,19 +2,11 @@
 
 #include <algorithm>
 
+#include "experiment/conversation_record.h"
+#include "record/instruction_state.h"
+
 namespace ebb::experiment {
 namespace {
-
-bool is_active(const Instruction& instruction, int given_in, const ConversationTurn& turn,
-               const std::vector<const Instruction*>& all) {
-  const int from = instruction.active_from.value_or(given_in);
-  if (turn.turn_id < from) return false;
-  if (instruction.active_until && turn.turn_id > *instruction.active_until) return false;
-  return std::none_of(all.begin(), all.end(), [&](const Instruction* other) {
-    return !instruction.overridden_by.empty() && other->id == instruction.overridden_by &&
-           other->active_from.value_or(turn.turn_id) <= turn.turn_id;
-  });
-}
 
 model::Piece reminder_of(const Instruction& instruction) {
   return {"Remember: " + instruction.text, Role::kInstruction, instruction.id + "#reminder"};
@@ -36,15 +28,13 @@ std::vector<const Instruction*> all_instructions(const Conversation& conversatio
 
 std::vector<const Instruction*> wanted_instructions(const Conversation& conversation,
                                                     const ConversationTurn& turn) {
-  const std::vector<const Instruction*> all = all_instructions(conversation);
-  if (turn.expects == "both") return all;
-  if (turn.expects == "neither") return {};
-  if (turn.expects == "first" && !all.empty()) return {all.front()};
-  if (turn.expects == "second" && all.size() >= 2) return {all[1]};
+  const record::ConversationText text = to_record(conversation);
   std::vector<const Instruction*> out;
-  for (const ConversationTurn& given : conversation.turns) {
-    if (given.turn_id > turn.turn_id || !given.instruction) continue;
-    if (is_active(*given.instruction, given.turn_id, turn, all)) out.push_back(&*given.instruction);
+  for (const record::ScoredItem& item : record::items_at(text, turn.turn_id)) {
+    if (item.state != record::ItemState::kActive) continue;
+    for (const Instruction* instruction : all_instructions(conversation)) {
+      if (instruction->id == item.instruction->id) out.push_back(instruction);
+    }
   }
   return out;
 }

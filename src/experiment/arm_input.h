@@ -9,6 +9,7 @@
 namespace ebb::experiment {
 
 // The instructions that the reply to `turn` should obey, in the order of the conversation.
+// Throws: kBadData where the turn expects an instruction that is missing or not yet given.
 std::vector<const Instruction*> wanted_instructions(const Conversation& conversation,
                                                     const ConversationTurn& turn);
 // Every instruction, in the order of the turns.

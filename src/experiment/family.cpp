@@ -31,32 +31,15 @@ struct Family::Unit {
 };
 
 Family::Family(const StudyContext& context, const Conversation& conversation, KeepMap keep_map)
-    : context_(context), conversation_(conversation), keep_map_(keep_map) {
-  const bool ignores_file = context.study->history == History::kOwn;
-  for (const Exchange& exchange : exchanges_of(conversation)) {
-    turn_ids_.push_back(exchange.turn_id);
-    is_generated_.push_back(ignores_file || !exchange.recorded_reply);
-  }
-  // The last turn is the one that is scored: its reply is always the arm's.
-  is_generated_.back() = true;
-  const Measures& measures = context.study->measures;
-  n_turns_ = turn_ids_.size();
-  if (!measures.generate && !measures.fidelity && n_turns_ > 1) --n_turns_;
-  baseline_ids_.resize(n_turns_);
-  baseline_logits_.resize(n_turns_);
+    : context_(context),
+      conversation_(conversation),
+      keep_map_(keep_map),
+      shape_(run_shape(*context.study, conversation)) {
+  baseline_ids_.resize(shape_.n_turns);
+  baseline_logits_.resize(shape_.n_turns);
   add_units();
 }
 Family::~Family() = default;
-
-bool Family::has_own_history() const {
-  if (context_.study->history == History::kForced) return false;
-  return std::any_of(is_generated_.begin(), is_generated_.end() - 1, [](bool is) { return is; });
-}
-
-bool Family::needs_fidelity(const Unit& unit) const {
-  return context_.study->measures.fidelity && (unit.arm->kind == StudyArmKind::kTreatment ||
-                                               unit.arm->kind == StudyArmKind::kTextRemoval);
-}
 
 void Family::add_units() {
   for (const StudyArm& arm : context_.study->arms) {
@@ -65,8 +48,8 @@ void Family::add_units() {
       const UnitBuilder measure(arm.name, conversation_.id, seed, KeepMap::kNo);
       auto unit = std::make_unique<Unit>(
           Unit{&arm, seed, exchanges_for(conversation_, arm.kind), {}, builder, measure});
-      unit->fidelity.resize(n_turns_);
-      unit->turns_since_loss.resize(n_turns_);
+      unit->fidelity.resize(shape_.n_turns);
+      unit->turns_since_loss.resize(shape_.n_turns);
       // The baseline first: every other unit may follow its words.
       const bool is_baseline = arm.kind == StudyArmKind::kBaseline;
       units_.insert(is_baseline ? units_.begin() : units_.end(), std::move(unit));
@@ -76,7 +59,7 @@ void Family::add_units() {
   Unit& baseline = *units_.front();
   baseline.treatment = treatment_of(*baseline.arm);
   baseline.main = make_lane(baseline, baseline.builder, make_session(baseline),
-                            turns_of(baseline, Replies::kOwn, n_turns_), 0);
+                            turns_of(baseline, Replies::kOwn, shape_.n_turns), 0);
 }
 
 engine::SessionOptions Family::options_of(const Unit& unit) const {
@@ -125,7 +108,8 @@ void Family::start_lane(Unit& unit, std::unique_ptr<Lane>& lane, UnitBuilder& bu
   }
   const ReplyLogits& logits = baseline_logits_.front();
   // The first turn's predictions are the baseline's own; counted once, whatever lane asks.
-  const bool is_counted = turns.front().forced != nullptr && needs_fidelity(unit);
+  const bool is_counted =
+      turns.front().forced != nullptr && needs_fidelity(*context_.study, unit.arm->kind);
   for (size_t i = 0; is_counted && i < logits.n_rows(); ++i) {
     unit.fidelity.front().add(logits.row(i), logits.row(i), baseline_ids_.front()[i]);
   }
@@ -137,7 +121,7 @@ std::vector<LaneTurn> Family::turns_of(const Unit& unit, Replies replies, size_t
   std::vector<LaneTurn> out;
   for (size_t t = 0; t < n_turns; ++t) {
     LaneTurn turn{.input = &unit.exchanges[t].input};
-    if (!is_generated_[t]) {
+    if (!shape_.is_generated[t]) {
       turn.recorded = unit.exchanges[t].recorded_reply;
     } else if (replies == Replies::kBaseline) {
       turn.forced = &baseline_ids_[t];
@@ -153,10 +137,10 @@ std::unique_ptr<Lane> Family::make_lane(Unit& unit, UnitBuilder& builder,
   std::vector<bool> row_turns(turns.size());
   const bool is_baseline = unit.arm->kind == StudyArmKind::kBaseline;
   for (size_t t = first_turn; t < turns.size(); ++t) {
-    row_turns[t] = is_generated_[t] &&
+    row_turns[t] = shape_.is_generated[t] &&
                    (is_baseline ? context_.study->measures.fidelity : turns[t].forced != nullptr);
   }
-  const bool wants_rows = is_baseline || needs_fidelity(unit);
+  const bool wants_rows = is_baseline || needs_fidelity(*context_.study, unit.arm->kind);
   auto lane = std::make_unique<Lane>(std::move(session), std::move(turns), first_turn,
                                      static_cast<int>(context_.study->max_new));
   Lane* const borrowed = lane.get();
@@ -188,39 +172,59 @@ void Family::start_others() {
   }
 }
 
+// A reminder is the baseline until the last turn.
+bool Family::start_before_last(Unit& unit) {
+  if (unit.arm->kind != StudyArmKind::kReminder || before_last_ == nullptr) return false;
+  if (!before_last_->why_no_fork(options_of(unit)).empty()) return false;
+  // Forced replies take fewer steps than the baseline's, and a record has means over steps.
+  if (context_.study->history == History::kForced && shape_.generates_before_last) return false;
+  const size_t last = shape_.turn_ids.size() - 1;
+  const Measures& measures = context_.study->measures;
+  const bool saves_two = shape_.has_own_history && measures.generate && measures.recall;
+  n_tokens_shared_ += int64_t{before_last_->sequence().next_ordinal().value} * (saves_two ? 2 : 1);
+  unit.builder = before_last_builder_.as_of(unit.arm->name, unit.seed);
+  unit.recall = units_.front()->recall;
+  const Replies replies = measures.generate ? Replies::kOwn : Replies::kBaseline;
+  unit.main =
+      make_lane(unit, unit.builder, before_last_->fork(*context_.engine, before_last_->options()),
+                turns_of(unit, replies, shape_.n_turns), last);
+  return true;
+}
+
 void Family::start(Unit& unit) {
   unit.treatment = treatment_of(*unit.arm, schedule_of(*unit.arm));
+  if (start_before_last(unit)) return;
   const Measures& measures = context_.study->measures;
-  if (!has_own_history()) {
-    unit.must_split = n_turns_ == turn_ids_.size();
-    const size_t n_before = unit.must_split ? n_turns_ - 1 : n_turns_;
+  if (!shape_.has_own_history) {
+    unit.must_split = shape_.n_turns == shape_.turn_ids.size();
+    const size_t n_before = unit.must_split ? shape_.n_turns - 1 : shape_.n_turns;
     start_lane(unit, unit.main, unit.builder, turns_of(unit, Replies::kBaseline, n_before));
     return;
   }
-  const bool is_measured = needs_fidelity(unit) || measures.recall;
+  const bool is_measured = needs_fidelity(*context_.study, unit.arm->kind) || measures.recall;
   unit.is_measured_apart = is_measured && measures.generate;
   const Replies replies = measures.generate ? Replies::kOwn : Replies::kBaseline;
-  start_lane(unit, unit.main, unit.builder, turns_of(unit, replies, n_turns_));
+  start_lane(unit, unit.main, unit.builder, turns_of(unit, replies, shape_.n_turns));
   if (!unit.is_measured_apart) return;
   start_lane(unit, unit.measure, unit.measure_builder,
-             turns_of(unit, Replies::kBaseline, n_turns_));
+             turns_of(unit, Replies::kBaseline, shape_.n_turns));
 }
 
 void Family::split(Unit& unit) {
   unit.must_split = false;
-  const size_t last = n_turns_ - 1;
+  const size_t last = shape_.n_turns - 1;
   std::unique_ptr<engine::Session> session = unit.main->take_session();
   const bool generates = context_.study->measures.generate;
-  if (generates && needs_fidelity(unit)) {
+  if (generates && needs_fidelity(*context_.study, unit.arm->kind)) {
     unit.measure_builder = unit.builder;
     unit.is_measured_apart = true;
     unit.measure =
         make_lane(unit, unit.measure_builder, session->fork(*context_.engine, session->options()),
-                  turns_of(unit, Replies::kBaseline, n_turns_), last);
+                  turns_of(unit, Replies::kBaseline, shape_.n_turns), last);
   }
   const Replies replies = generates ? Replies::kOwn : Replies::kBaseline;
-  unit.main =
-      make_lane(unit, unit.builder, std::move(session), turns_of(unit, replies, n_turns_), last);
+  unit.main = make_lane(unit, unit.builder, std::move(session),
+                        turns_of(unit, replies, shape_.n_turns), last);
 }
 
 void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const {
@@ -247,11 +251,15 @@ void Family::after_turn(Unit& unit, engine::Session& session, UnitBuilder& build
   if (unit.arm->kind == StudyArmKind::kBaseline) keep_baseline_turn(session, turn);
   builder.note_tokens(session, *context_.tokenizer);
   if (unit.arm->kind == StudyArmKind::kTextRemoval) remove_text(unit, session, builder);
-  builder.note_turn(session, *context_.tokenizer, turn_ids_, !is_generated_[turn]);
+  builder.note_turn(session, *context_.tokenizer, shape_.turn_ids, !shape_.is_generated[turn]);
   if (unit.is_measured_apart && &builder != &unit.measure_builder) return;
   unit.turns_since_loss[turn] = builder.unit().turns.back().turns_since_loss;
-  const bool is_before_last = turn + 2 == turn_ids_.size();
-  if (is_before_last && context_.study->measures.recall) probe(unit, session, builder);
+  if (turn + 2 != shape_.turn_ids.size()) return;
+  if (context_.study->measures.recall) probe(unit, session, builder);
+  if (unit.arm->kind == StudyArmKind::kBaseline && context_.sharing == Sharing::kOn) {
+    before_last_ = session.fork(*context_.engine, session.options());
+    before_last_builder_ = builder;
+  }
 }
 
 void Family::probe(Unit& unit, const engine::Session& session, const UnitBuilder& builder) {
@@ -288,7 +296,9 @@ void Family::advance(Unit& unit) {
   const bool is_measured = unit.measure == nullptr || unit.measure->is_done();
   if (unit.main->is_done() && is_measured) finish(unit);
   // The last unit that could fork from it has started.
-  if (others_started_) first_turn_.reset();
+  if (!others_started_) return;
+  first_turn_.reset();
+  before_last_.reset();
 }
 
 void Family::finish(Unit& unit) {

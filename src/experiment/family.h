@@ -12,6 +12,7 @@
 #include "experiment/conversation.h"
 #include "experiment/fidelity.h"
 #include "experiment/lane.h"
+#include "experiment/run_shape.h"
 #include "experiment/study.h"
 #include "experiment/unit_builder.h"
 #include "model/chat_template.h"
@@ -59,6 +60,8 @@ class Family {
   void add_units();
   void start_others();
   void start(Unit& unit);
+  // Goes on from the baseline before its last turn; false where the unit is not the same by then.
+  bool start_before_last(Unit& unit);
   // The lane that has run up to the last turn goes on with it.
   void split(Unit& unit);
   void advance(Unit& unit);
@@ -82,16 +85,11 @@ class Family {
   enum class Replies { kOwn, kBaseline };  // where the file gives none
   std::vector<LaneTurn> turns_of(const Unit& unit, Replies replies, size_t n_turns) const;
   std::vector<int64_t> schedule_of(const StudyArm& arm) const;
-  bool needs_fidelity(const Unit& unit) const;
-  // Whether a turn before the last is answered by the arm itself.
-  bool has_own_history() const;
 
   const StudyContext& context_;
   const Conversation& conversation_;
   KeepMap keep_map_;
-  std::vector<int> turn_ids_;
-  std::vector<bool> is_generated_;  // [n_turns] turns whose reply is not taken from the file
-  size_t n_turns_ = 0;              // that are run
+  RunShape shape_;
   size_t n_units_ = 0;
   int64_t n_tokens_shared_ = 0;
   std::vector<std::unique_ptr<Unit>> units_;
@@ -100,7 +98,9 @@ class Family {
   std::vector<std::vector<int32_t>> baseline_ids_;
   std::vector<ReplyLogits> baseline_logits_;
   std::vector<int64_t> baseline_lengths_;
-  std::unique_ptr<engine::Session> first_turn_;  // as it was at the end of the first turn
+  std::unique_ptr<engine::Session> first_turn_;   // as it was at the end of the first turn
+  std::unique_ptr<engine::Session> before_last_;  // and before the last one, where others share it
+  UnitBuilder before_last_builder_;
 };
 
 }  // namespace ebb::experiment

@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "experiment/arm_input.h"
+#include "experiment/study_plan.h"
 #include "experiment/unit_id.h"
 #include "policy/treatment_text.h"
 
@@ -12,32 +12,8 @@ namespace ebb::experiment {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr int kClosingTokens = 8;
 // Logits of a step live at once: prompts ask for one row, forced replies for all.
 constexpr size_t kLogitBytesMax = size_t{256} << 20;
-
-// Tokens of one arm's conversation when every reply of its own takes all it may.
-int64_t n_tokens_of(const StudyContext& context, const Conversation& conversation,
-                    StudyArmKind kind) {
-  const Study& study = *context.study;
-  int64_t n = 0;
-  bool is_first = true;
-  for (const Exchange& exchange : exchanges_for(conversation, kind)) {
-    const auto place = is_first ? model::TurnPlace::kFirst : model::TurnPlace::kLater;
-    is_first = false;
-    const auto pieces = model::render_user_turn(context.format, place, exchange.input);
-    n += static_cast<int64_t>(model::encode_pieces(*context.tokenizer, pieces).ids.size());
-    const bool is_recorded = exchange.recorded_reply && study.history != History::kOwn;
-    n += kClosingTokens;
-    if (!is_recorded) {
-      n += study.max_new;
-      continue;
-    }
-    const auto reply = model::render_reply(context.format, *exchange.recorded_reply);
-    n += static_cast<int64_t>(model::encode_pieces(*context.tokenizer, reply).ids.size());
-  }
-  return n;
-}
 
 class Runner {
  public:
@@ -157,36 +133,6 @@ std::string scope_text(const policy::Treatment& treatment) {
 }
 
 }  // namespace
-
-StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation>& conversations) {
-  StudyPlan plan;
-  const Study& study = *context.study;
-  const policy::CacheShape shape = context.engine->cache_shape();
-  const uint64_t bytes_token = static_cast<uint64_t>(shape.n_layers) *
-                               static_cast<uint64_t>(shape.n_kv_heads) * shape.cell_bytes;
-  const auto n_vocab = static_cast<uint64_t>(context.engine->config().n_vocab);
-  for (const Conversation& conversation : conversations) {
-    ++plan.n_families;
-    int64_t n_family = 0;
-    for (const StudyArm& arm : study.arms) {
-      const size_t n_seeds = seeds_of(study, arm).size();
-      const int64_t n = n_tokens_of(context, conversation, arm.kind);
-      plan.n_tokens_longest = std::max(plan.n_tokens_longest, n);
-      n_family += n * static_cast<int64_t>(n_seeds);
-      plan.n_units += n_seeds;
-    }
-    plan.n_tokens += n_family;
-    const uint64_t logits = static_cast<uint64_t>(study.max_new) * n_vocab * sizeof(float);
-    plan.n_bytes_family =
-        std::max(plan.n_bytes_family, static_cast<uint64_t>(n_family) * bytes_token + logits);
-    if (n_family > 0 && plan.n_tokens_longest > context.engine->config().n_ctx_train) {
-      throw Error::make(
-          ErrorKind::kUsage, "conversation '{}' can take {} tokens; the model was trained for {}",
-          conversation.id, plan.n_tokens_longest, context.engine->config().n_ctx_train);
-    }
-  }
-  return plan;
-}
 
 record::StudyInfo info_of(const Study& study, const engine::Engine& engine,
                           const ConversationSet& data, const std::string& model_sha256) {

@@ -34,15 +34,6 @@ struct RunOptions {
   size_t shard = 0, n_shards = 1;  // families i with i % n_shards == shard
 };
 
-// What a study needs, before anything is computed.
-struct StudyPlan {
-  size_t n_families = 0, n_units = 0;
-  int64_t n_tokens = 0;          // at most: replies at their full length, nothing shared
-  int64_t n_tokens_longest = 0;  // of a conversation
-  uint64_t n_bytes_family = 0;   // cells and logits of the largest family
-};
-StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation>& conversations);
-
 // Everything that the record must know about a study before its units.
 record::StudyInfo info_of(const Study& study, const engine::Engine& engine,
                           const ConversationSet& data, const std::string& model_sha256);

@@ -167,6 +167,13 @@ std::optional<int> UnitBuilder::turns_since_loss() const {
   return static_cast<int>(unit_.turns.size()) - *turn_of_first_loss_ - 1;
 }
 
+UnitBuilder UnitBuilder::as_of(std::string arm, uint64_t seed) const {
+  UnitBuilder out = *this;
+  out.unit_.arm = std::move(arm);
+  out.unit_.seed = seed;
+  return out;
+}
+
 record::UnitRecord UnitBuilder::finish(std::string unit_id) const {
   record::UnitRecord out = unit_;
   out.unit_id = std::move(unit_id);

@@ -16,6 +16,7 @@ enum class KeepMap { kNo, kYes };
 // session takes a copy of its builder.
 class UnitBuilder {
  public:
+  UnitBuilder() : UnitBuilder("", "", 0, KeepMap::kNo) {}
   UnitBuilder(std::string arm, std::string conversation, uint64_t seed, KeepMap keep_map)
       : keep_map_(keep_map) {
     unit_.arm = std::move(arm);
@@ -35,6 +36,9 @@ class UnitBuilder {
   double kept_share(const std::string& instruction_id) const;
   // Turns since the first event that removed a cell; nothing before.
   std::optional<int> turns_since_loss() const;
+
+  // The same notes under another arm's name: for arms that were one session so far.
+  UnitBuilder as_of(std::string arm, uint64_t seed) const;
 
   record::UnitRecord& unit() { return unit_; }
   // The record with its digest.  unit_id: see unit_id.h

@@ -9,22 +9,62 @@
 namespace ebb::kv {
 namespace {
 
-// Copies one cell's key and value; both pages have the same format.
-void copy_cell(const CellFormat& format, const Page& from, uint32_t from_cell, Page& to) {
-  const uint32_t to_cell = to.n_cells;
+// At most 64 bytes, by two fixed-size copies that may overlap: a call of memcpy costs more.
+template <size_t kHalf>
+void copy_halves(std::byte* to, const std::byte* from, size_t n) {
+  std::byte first[kHalf];
+  std::byte last[kHalf];
+  std::memcpy(first, from, kHalf);
+  std::memcpy(last, from + n - kHalf, kHalf);
+  std::memcpy(to, first, kHalf);
+  std::memcpy(to + n - kHalf, last, kHalf);
+}
+
+void copy_short(std::byte* to, const std::byte* from, size_t n) {
+  if (n >= 32) return copy_halves<32>(to, from, n);
+  if (n >= 16) return copy_halves<16>(to, from, n);
+  if (n >= 8) return copy_halves<8>(to, from, n);
+  if (n >= 4) return copy_halves<4>(to, from, n);
+  copy_halves<2>(to, from, n);
+}
+
+// Appends the cells [first, first + n) of one page to another of the same format, which has room.
+void copy_cells(const CellFormat& format, const Page& from, uint32_t first, uint32_t n, Page& to) {
   const size_t width = format.number_bytes();
-  for (int c = 0; c < format.head_dim; ++c) {
-    std::memcpy(to.data + format.key_at(to_cell, c) * width,
-                from.data + format.key_at(from_cell, c) * width, width);
+  // Keys lie 16 cells side by side: as many at once as stay within one group on both sides.
+  for (uint32_t done = 0; done < n;) {
+    const uint32_t from_cell = first + done;
+    const uint32_t to_cell = to.n_cells + done;
+    const uint32_t room =
+        CellFormat::kGroup - std::max(from_cell % CellFormat::kGroup, to_cell % CellFormat::kGroup);
+    const uint32_t n_now = std::min(n - done, room);
+    const std::byte* source = from.data + format.key_at(from_cell, 0) * width;
+    std::byte* target = to.data + format.key_at(to_cell, 0) * width;
+    const size_t stride = CellFormat::kGroup * width;
+    for (int c = 0; c < format.head_dim; ++c, source += stride, target += stride) {
+      copy_short(target, source, n_now * width);
+    }
+    done += n_now;
   }
   const size_t values = format.key_page_bytes();  // values follow the keys
-  std::memcpy(to.data + values + format.value_at(to_cell, 0) * width,
-              from.data + values + format.value_at(from_cell, 0) * width, format.key_bytes());
-  to.ordinals.push_back(from.ordinals[from_cell]);
-  to.spans.push_back(from.spans[from_cell]);
-  to.hidden.push_back(from.hidden[from_cell]);
-  to.has_hidden = to.has_hidden || from.hidden[from_cell] != 0;
-  ++to.n_cells;
+  std::memcpy(to.data + values + format.value_at(to.n_cells, 0) * width,
+              from.data + values + format.value_at(first, 0) * width, n * format.key_bytes());
+  const auto append = [&](auto& out, const auto& in) {
+    const auto begin = in.begin() + static_cast<std::ptrdiff_t>(first);
+    out.insert(out.end(), begin, begin + static_cast<std::ptrdiff_t>(n));
+  };
+  append(to.ordinals, from.ordinals);
+  append(to.spans, from.spans);
+  append(to.hidden, from.hidden);
+  to.has_hidden = std::find(to.hidden.begin(), to.hidden.end(), 1) != to.hidden.end();
+  to.n_cells += n;
+}
+
+// How many neighbours a list of indices starts with.  Requires: not empty, ascending, unique.
+size_t run_length(std::span<const uint32_t> indices) {
+  size_t n = 1;
+  while (n < indices.size() && indices[n] == indices[0] + n) ++n;
+  return n;
 }
 
 }  // namespace
@@ -193,12 +233,17 @@ void HeadCells::keep(std::span<const uint32_t> kept) {
       ++part.page->n_refs;
       is_open = false;
     } else {
-      for (size_t i = begin; i < next; ++i) {
+      for (size_t i = begin; i < next;) {
         if (!is_open || out.parts_.back().page->n_cells == format.cells_per_page()) {
           out.parts_.push_back({pool_->make_page(), nullptr});
           is_open = true;
         }
-        copy_cell(format, *part.page, first + (kept[i] - base), *out.parts_.back().page);
+        Page& page = *out.parts_.back().page;
+        const size_t room = std::min(next, i + (format.cells_per_page() - page.n_cells));
+        const size_t n_run = run_length(kept.subspan(i, room - i));
+        copy_cells(format, *part.page, first + (kept[i] - base), static_cast<uint32_t>(n_run),
+                   page);
+        i += n_run;
       }
     }
     base += n_here;
@@ -240,9 +285,7 @@ void HeadCells::hide(std::span<const uint32_t> indices) {
   for (Part& part : parts_) {
     if (part.page->n_refs == 1) continue;
     Page* copy = pool_->make_page();
-    for (uint32_t cell = 0; cell < part.page->n_cells; ++cell) {
-      copy_cell(pool_->format(), *part.page, cell, *copy);
-    }
+    copy_cells(pool_->format(), *part.page, 0, part.page->n_cells, *copy);
     pool_->unref(part.page);
     part.page = copy;
   }

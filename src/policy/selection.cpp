@@ -118,6 +118,10 @@ std::vector<uint8_t> protected_cells(const Protection& protection,
                                      std::span<const SpanId> spans, const EventInfo& event) {
   const bool looks_at_spans = !protection.roles.empty() || !protection.instruction_ids.empty();
   std::vector<uint8_t> flags(ordinals.size(), 0);
+  if (!looks_at_spans && protection.first_ordinals == 0 && protection.last_cells == 0 &&
+      protection.ordinals.empty()) {
+    return flags;
+  }
   for (size_t i = 0; i < ordinals.size(); ++i) {
     bool stays = ordinals[i].value < protection.first_ordinals ||
                  static_cast<int64_t>(ordinals.size() - i) <= protection.last_cells ||
@@ -141,7 +145,10 @@ std::vector<uint32_t> top_cells(std::span<const float> scores, std::span<const O
     return ordinals[a] > ordinals[b];
   };
   const auto cut = candidates.begin() + n_keep;
-  if (cut != candidates.end()) {
+  if (cut + 1 == candidates.end()) {
+    // A cap drops one cell a step: one pass finds it.
+    candidates.erase(std::max_element(candidates.begin(), candidates.end(), is_better));
+  } else if (cut != candidates.end()) {
     std::nth_element(candidates.begin(), cut, candidates.end(), is_better);
     candidates.erase(cut, candidates.end());
   }

@@ -2,7 +2,10 @@
 // (within the binomial interval of the repetitions); a planted effect is found with the predicted
 // power; intervals cover as often as they claim.
 #include <cmath>
+#include <fstream>
+#include <map>
 #include <numeric>
+#include <sstream>
 
 #include "base/rng.h"
 #include "stats/bootstrap.h"
@@ -59,6 +62,54 @@ TEST(Calibration, UnderTheNullTestsRejectAsOftenAsAlpha) {
     EXPECT_GE(count, range.low);
     EXPECT_LE(count, range.high);
   }
+}
+
+// Recall of a stored study, seeds averaged: [conversation] -> first minus second arm.
+std::vector<double> real_differences(const std::string& first, const std::string& second) {
+  std::ifstream file(std::string(EBB_SOURCE_DIR) +
+                     "/docs/results/smollm2-135m-instruct/scores.csv");
+  std::map<std::string, std::map<std::string, std::pair<double, int>>> sums;  // conversation, arm
+  for (std::string line; std::getline(file, line);) {
+    std::vector<std::string> fields;
+    std::istringstream row(line);
+    for (std::string field; std::getline(row, field, ',');) fields.push_back(field);
+    if (fields.size() != 6 || fields[4] != "recall") continue;
+    auto& [sum, n] = sums[fields[1]][fields[2]];
+    sum += std::stod(fields[5]);
+    ++n;
+  }
+  std::vector<double> out;
+  for (auto& [conversation, arms] : sums) {
+    out.push_back(arms[first].first / arms[first].second -
+                  arms[second].first / arms[second].second);
+  }
+  return out;
+}
+
+// Real scores are neither normal nor of one variance; with the labels drawn anew the null is true.
+TEST(Calibration, PermutedLabelsOfRealScoresRejectAsOftenAsAlpha) {
+  const std::vector<double> real_ones = real_differences("streaming", "random");
+  ASSERT_GE(real_ones.size(), 16U);
+  ASSERT_LT(*paired_permutation(real_ones).p, 0.01);  // as they are, the arms do differ
+  const KeyedRandom random(23, 0, RandomUse::kData);
+  const auto permuted = [&](uint32_t repetition) {
+    std::vector<double> out = real_ones;
+    for (uint32_t i = 0; i < out.size(); ++i) {
+      if (random.uniform(repetition, i, 0) < 0.5) out[i] = -out[i];
+    }
+    return out;
+  };
+  double n_permutation = 0;
+  double n_t = 0;
+  for (uint32_t r = 0; r < kRepetitions; ++r) {
+    const PermutationOptions options{.n_exact_max = 20, .n_draws = 999};
+    n_permutation += *paired_permutation(permuted(r), options).p <= 0.05;
+    n_t += *paired_t(permuted(r)).test.p <= 0.05;
+  }
+  const Interval range = binomial_range(0.05);
+  EXPECT_GE(n_permutation, range.low);
+  EXPECT_LE(n_permutation, range.high);
+  EXPECT_LE(n_t, range.high);
 }
 
 TEST(Calibration, APlantedEffectIsFoundWithThePredictedPower) {
