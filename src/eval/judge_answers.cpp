@@ -32,26 +32,30 @@ std::string to_json_lines(const JudgeAnswers& answers) {
   return out;
 }
 
+namespace {
+
+template <typename Int>
+Int whole_number(const Json& line, const char* name, size_t n_lines) {
+  if (const auto found = integer_of<Int>(line.at(name))) return *found;
+  throw Error::make(ErrorKind::kBadData,
+                    "judge scores, line {}: found {} {}, expected a whole number", n_lines, name,
+                    line.at(name).dump());
+}
+
+}  // namespace
+
 JudgeAnswers judge_answers_from_json_lines(const std::string& text) {
   JudgeAnswers answers;
   size_t n_lines = 0;
   size_t n_expected = 0;
   size_t begin = 0;
-  const auto integer = [&]<typename Int>(const Json& line, const char* name, Int& out) {
-    const auto found = integer_of<Int>(line.at(name));
-    if (!found) {
-      throw Error::make(ErrorKind::kBadData, "judge scores, line {}: found {} {}, expected a count",
-                        n_lines, name, line.at(name).dump());
-    }
-    out = *found;
-  };
   try {
     for (size_t end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
       ++n_lines;
       const Json line = Json::parse(text.substr(begin, end - begin));
       if (n_lines == 1) {
         answers.judge_name = line.at("judge").get<std::string>();
-        integer(line, "n", n_expected);
+        n_expected = whole_number<size_t>(line, "n", n_lines);
         continue;
       }
       JudgeVerdict verdict{std::nullopt, line.at("detail").get<std::string>()};
@@ -61,8 +65,7 @@ JudgeAnswers judge_answers_from_json_lines(const std::string& text) {
                           "judge scores, line {}: found score {}, expected 0..1", n_lines,
                           *verdict.score);
       }
-      int turn_id = 0;
-      integer(line, "turn_id", turn_id);
+      const int turn_id = whole_number<int>(line, "turn_id", n_lines);
       answers.verdicts[{line.at("unit_id").get<std::string>(), turn_id,
                         line.at("instruction_id").get<std::string>()}] = verdict;
     }
