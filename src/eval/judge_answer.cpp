@@ -70,9 +70,9 @@ std::string short_evidence(std::string evidence) {
 // The first valid reading of at most two answers, else the reason why there is none.
 template <typename Reading, typename Read>
 Reading ask(TextGenerator& judge, const Prompt& prompt, const Read& read) {
-  const auto pending = [](std::string why) {
+  const auto pending = [](const std::string& why) {
     Reading reading;
-    reading.problem = std::move(why);
+    reading.problem = why;
     return reading;
   };
   const Answer first = judge.generate(prompt);

@@ -110,6 +110,8 @@ json parse_json(std::string_view text, const std::string& where, int first_line)
   }
   try {
     return json::parse(text);
+  } catch (const json::out_of_range&) {
+    throw Error::make(ErrorKind::kBadData, "{}: found a number that no number type holds", where);
   } catch (const json::parse_error& error) {
     const size_t byte = std::min(error.byte, text.size());
     const auto line =

@@ -55,6 +55,10 @@ TEST(Conversations, ReadsThePlansFormat) {
   EXPECT_EQ(set.sha256.size(), 64U);
 }
 
+TEST(Conversations, MayNotHoldNumbersBeyondEveryType) {
+  EXPECT_THAT(error_of("[" + std::string(400, '5') + "]"), HasSubstr("found a number that"));
+}
+
 // The JSON library takes a NUL for the end of the text.
 TEST(Conversations, DoNotEndAtANulByte) {
   const std::string whole = with_turn(R"("turn_id": 1, "role": "user", "query": "Why?")");

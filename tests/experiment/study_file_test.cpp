@@ -88,6 +88,14 @@ TEST(StudyFile, MistakesAreNamedWithTheNearestChoice) {
   EXPECT_THAT(error_of(base, {"statistics.primary=rulez"}), HasSubstr("rules"));
 }
 
+// What the TOML library takes for granted, and a damaged file breaks.
+TEST(StudyFile, DamagedTextIsNoTomlAndNothingWorse) {
+  for (const char* text :
+       {"[:a]", "[[:a]]", "[{a]", "[[.]]", "\xCE\x98 = 1", "[\xC3\xA9]", "a = \xCE\x98"}) {
+    EXPECT_THAT(error_of(text), HasSubstr("s.toml:1: not TOML")) << text;
+  }
+}
+
 TEST(StudyFile, ASampleFollowsIdsAndNotTheOrderOfTheFile) {
   std::vector<Conversation> all(20);
   for (size_t i = 0; i < all.size(); ++i) all[i].id = "c" + std::to_string(i);
