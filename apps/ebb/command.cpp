@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_checks.h"
 #include "base/platform.h"
 #include "base/text.h"
 #include "bus_error.h"
@@ -107,11 +108,16 @@ void TextFlags::add_to(CLI::App& command) {
 std::vector<int32_t> TextFlags::ids(const model::Tokenizer& tokenizer) const {
   std::vector<int32_t> out;
   if (!ids_path.empty()) {
-    try {
-      out = nlohmann::json::parse(read_text(ids_path)).get<std::vector<int32_t>>();
-    } catch (const nlohmann::json::exception& error) {
-      throw Error::make(ErrorKind::kBadData, "{}: expected a JSON array of token ids: {}", ids_path,
-                        error.what());
+    const std::string text = read_text(ids_path);
+    const nlohmann::json ids = nlohmann::json::parse(text, nullptr, false);
+    bool is_fine = ids.is_array() && !holds_nul(text);
+    for (const nlohmann::json& id : ids) {
+      const auto n = integer_of<int32_t>(id);
+      is_fine = is_fine && n.has_value();
+      out.push_back(n.value_or(0));
+    }
+    if (!is_fine) {
+      throw Error::make(ErrorKind::kBadData, "{}: expected a JSON array of token ids", ids_path);
     }
   } else if (!text_path.empty()) {
     out = tokenizer.encode(read_text(text_path), model::ParseSpecial::kNo, model::AddBos::kAsFile);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_checks.h"
 #include "command.h"
 #include "engine/cache_source.h"
 #include "policy/evictor.h"
@@ -61,9 +62,13 @@ policy::EvictionPlan plan_from_file(const std::filesystem::path& path, const eng
     plan.kept.emplace_back();
     for (size_t head = 0; head < n_heads; ++head) {
       std::vector<uint32_t> wanted;
-      try {
-        wanted = heads[head].get<std::vector<uint32_t>>();
-      } catch (const nlohmann::json::exception&) {
+      bool is_fine = heads[head].is_array();
+      for (const nlohmann::json& ordinal : heads[head]) {
+        const auto n = integer_of<uint32_t>(ordinal);
+        is_fine = is_fine && n.has_value();
+        wanted.push_back(n.value_or(0));
+      }
+      if (!is_fine) {
         throw fail(fmt::format("layer {}, head {}: expected an array of ordinals", layer, head));
       }
       std::sort(wanted.begin(), wanted.end());

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json_checks.h"
+
 namespace ebb::eval {
 namespace {
 
@@ -42,6 +44,7 @@ ReadObject read_object(const std::string& text, const char* field) {
     return depth <= kDepthMax;
   };
   const std::string wanted = fmt::format("one JSON object with '{}' and 'evidence'", field);
+  if (holds_nul(text)) return {{}, "found a NUL byte, expected " + wanted};
   Json object = Json::parse(bare_answer(text), watch, false);
   if (!object.is_object() || is_too_deep) return {{}, "found no JSON object, expected " + wanted};
   if (has_duplicate) return {{}, "found a field twice, expected " + wanted};
@@ -67,9 +70,9 @@ std::string short_evidence(std::string evidence) {
 // The first valid reading of at most two answers, else the reason why there is none.
 template <typename Reading, typename Read>
 Reading ask(TextGenerator& judge, const Prompt& prompt, const Read& read) {
-  const auto pending = [](std::string why) {
+  const auto pending = [](const std::string& why) {
     Reading reading;
-    reading.problem = std::move(why);
+    reading.problem = why;
     return reading;
   };
   const Answer first = judge.generate(prompt);

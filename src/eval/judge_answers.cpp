@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_checks.h"
 
 namespace ebb::eval {
 namespace {
@@ -31,6 +32,18 @@ std::string to_json_lines(const JudgeAnswers& answers) {
   return out;
 }
 
+namespace {
+
+template <typename Int>
+Int whole_number(const Json& line, const char* name, size_t n_lines) {
+  if (const auto found = integer_of<Int>(line.at(name))) return *found;
+  throw Error::make(ErrorKind::kBadData,
+                    "judge scores, line {}: found {} {}, expected a whole number", n_lines, name,
+                    line.at(name).dump());
+}
+
+}  // namespace
+
 JudgeAnswers judge_answers_from_json_lines(const std::string& text) {
   JudgeAnswers answers;
   size_t n_lines = 0;
@@ -42,7 +55,7 @@ JudgeAnswers judge_answers_from_json_lines(const std::string& text) {
       const Json line = Json::parse(text.substr(begin, end - begin));
       if (n_lines == 1) {
         answers.judge_name = line.at("judge").get<std::string>();
-        n_expected = line.at("n").get<size_t>();
+        n_expected = whole_number<size_t>(line, "n", n_lines);
         continue;
       }
       JudgeVerdict verdict{std::nullopt, line.at("detail").get<std::string>()};
@@ -52,7 +65,8 @@ JudgeAnswers judge_answers_from_json_lines(const std::string& text) {
                           "judge scores, line {}: found score {}, expected 0..1", n_lines,
                           *verdict.score);
       }
-      answers.verdicts[{line.at("unit_id").get<std::string>(), line.at("turn_id").get<int>(),
+      const int turn_id = whole_number<int>(line, "turn_id", n_lines);
+      answers.verdicts[{line.at("unit_id").get<std::string>(), turn_id,
                         line.at("instruction_id").get<std::string>()}] = verdict;
     }
   } catch (const Json::exception& error) {

@@ -34,14 +34,10 @@ struct Running {
   const PostRequest* request = nullptr;
   PostReply* reply = nullptr;
   std::exception_ptr thrown;
-  size_t n_header_lines = 0;
 };
-
-constexpr size_t kHeaderLinesMax = 1000;
 
 size_t on_header(char* data, size_t size, size_t n, void* user) {
   const std::string_view line(data, size * n);
-  if (++static_cast<Running*>(user)->n_header_lines > kHeaderLinesMax) return 0;  // ends it
   constexpr std::string_view kName = "retry-after:";
   PostReply& reply = *static_cast<Running*>(user)->reply;
   const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
@@ -141,7 +137,7 @@ PostReply post_json(const PostRequest& request) {
   const std::unique_ptr<CURL, CurlDeleter> handle(curl_easy_init());
   if (!handle) throw Error(ErrorKind::kBackend, "libcurl gave no handle");
   PostReply reply;
-  Running running{&request, &reply, nullptr, 0};
+  Running running{&request, &reply, nullptr};
   const auto headers = headers_of(request);
   set_options(handle.get(), request, running, headers.get());
   const CURLcode code = curl_easy_perform(handle.get());

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/json_checks.h"
 
 namespace ebb::eval {
 namespace {
@@ -19,6 +20,7 @@ Json parse_body(const std::string& body) {
     if (depth > kDepthMax) is_too_deep = true;
     return depth <= kDepthMax;
   };
+  if (holds_nul(body)) return Json(Json::value_t::discarded);
   Json json = Json::parse(body, watch, false);
   return is_too_deep ? Json(Json::value_t::discarded) : json;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json_checks.h"
 #include "base/text.h"
 
 namespace ebb::experiment {
@@ -104,8 +105,13 @@ json parse_json(std::string_view text, const std::string& where, int first_line)
     throw Error::make(ErrorKind::kBadData, "{}: found JSON nested {} deep, expected at most {}",
                       where, depth, kMaxDepth);
   }
+  if (holds_nul(text)) {
+    throw Error::make(ErrorKind::kBadData, "{}: found a NUL byte, expected JSON", where);
+  }
   try {
     return json::parse(text);
+  } catch (const json::out_of_range&) {
+    throw Error::make(ErrorKind::kBadData, "{}: found a number that no number type holds", where);
   } catch (const json::parse_error& error) {
     const size_t byte = std::min(error.byte, text.size());
     const auto line =

@@ -1,6 +1,4 @@
 // Study files: TOML in, a checked Study out.
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <functional>
 #include <set>
@@ -8,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "experiment/study.h"
+#include "experiment/toml_parser.h"
 
 namespace ebb::experiment {
 namespace {

@@ -161,6 +161,8 @@ NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
     EBB_DCHECK(parts_.back().page->ordinals.back() < ordinal);
     own_tail();
   }
+  // Where it was empty a part was added above.
+  // cppcheck-suppress containerOutOfBounds
   Part& tail = parts_.back();
   Page& page = *tail.page;
   page.ordinals.push_back(ordinal);

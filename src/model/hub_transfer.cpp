@@ -42,20 +42,16 @@ struct Running {
   HttpReply* reply = nullptr;
   CURL* handle = nullptr;
   std::exception_ptr thrown;
-  size_t n_header_lines = 0;
   size_t n_page_bytes = 0;  // of an error page, which nobody reads
 };
 
-// Neither headers nor error pages go on for ever.
-constexpr size_t kHeaderLinesMax = 1000;
+// An error page does not go on for ever; libcurl itself bounds the headers.
 constexpr size_t kPageBytesMax = size_t{1} << 20;
 
 size_t on_header(char* data, size_t size, size_t n, void* user) {
-  auto& running = *static_cast<Running*>(user);
-  HttpReply& reply = *running.reply;
+  HttpReply& reply = *static_cast<Running*>(user)->reply;
   std::string_view line(data, size * n);
-  if (++running.n_header_lines > kHeaderLinesMax) return 0;  // ends the transfer
-  if (line.substr(0, 5) == "HTTP/") reply.headers.clear();   // an interim reply came before
+  if (line.substr(0, 5) == "HTTP/") reply.headers.clear();  // an interim reply came before
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos || reply.headers.size() > 200) return size * n;
   std::string_view value = line.substr(colon + 1);
@@ -139,7 +135,7 @@ HttpReply transfer(const HttpRequest& request) {
   const CurlHandle handle(curl_easy_init());
   if (!handle) throw Error(ErrorKind::kBackend, "libcurl gave no handle");
   HttpReply reply;
-  Running running{&request, &reply, handle.get(), nullptr, 0, 0};
+  Running running{&request, &reply, handle.get(), nullptr, 0};
   std::unique_ptr<curl_slist, CurlDeleter> headers;
   if (!request.bearer.empty()) {
     headers.reset(curl_slist_append(nullptr, ("Authorization: Bearer " + request.bearer).c_str()));

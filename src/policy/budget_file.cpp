@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_checks.h"
 #include "policy/selection.h"
 
 namespace ebb::policy {
@@ -51,7 +52,14 @@ std::vector<std::vector<int64_t>> load_budget_file(const std::filesystem::path& 
   try {
     const auto json = nlohmann::json::parse(file);
     if (json.contains("budgets")) {
-      table = json.at("budgets").get<Table>();
+      for (const auto& row : json.at("budgets")) {
+        auto& out = table.emplace_back();
+        for (const auto& cells : row) {
+          const auto n = integer_of<int64_t>(cells);
+          if (!n) throw bad_file(path, "a budget is no whole number");
+          out.push_back(*n);
+        }
+      }
     } else {
       const auto shares = json.at("shares").get<std::vector<std::vector<double>>>();
       size_t n_heads = 0;
@@ -62,7 +70,7 @@ std::vector<std::vector<int64_t>> load_budget_file(const std::filesystem::path& 
             throw bad_file(path, "a share is not a number >= 0");
         }
       }
-      const auto total = json.at("total").get<int64_t>();
+      const int64_t total = integer_of<int64_t>(json.at("total")).value_or(0);
       if (n_heads == 0 || total < static_cast<int64_t>(n_heads)) {
         throw bad_file(path, "total is below one cell a head");
       }

@@ -145,7 +145,7 @@ std::vector<uint32_t> top_cells(std::span<const float> scores, std::span<const O
     return ordinals[a] > ordinals[b];
   };
   const auto cut = candidates.begin() + n_keep;
-  if (cut + 1 == candidates.end()) {
+  if (n_keep + 1 == static_cast<int64_t>(candidates.size())) {
     // A cap drops one cell a step: one pass finds it.
     candidates.erase(std::max_element(candidates.begin(), candidates.end(), is_better));
   } else if (cut != candidates.end()) {

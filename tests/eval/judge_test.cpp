@@ -276,6 +276,12 @@ TEST(JudgeAnswers, GoThroughAFile) {
   EXPECT_FALSE(read.verdicts.at({"u", 4, "i"}).score);
   EXPECT_EQ(to_json_lines(read), text);
   EXPECT_THROW(judge_answers_from_json_lines(""), Error);
+  EXPECT_THROW(judge_answers_from_json_lines("{\"judge\":\"j\",\"n\":0.9}\n"), Error);
+  EXPECT_THROW(judge_answers_from_json_lines("{\"judge\":\"j\",\"n\":1e99}\n"), Error);
+  EXPECT_THROW(judge_answers_from_json_lines("{\"judge\":\"j\",\"n\":-1}\n"), Error);
+  const std::string verdict = R"({"obeyed": true, "evidence": ""})";
+  EXPECT_TRUE(read_verdict(verdict, JudgeScale::kBinary).score);
+  EXPECT_FALSE(read_verdict(verdict + std::string("\0no", 3), JudgeScale::kBinary).score);
   EXPECT_THROW(judge_answers_from_json_lines(text.substr(0, text.size() - 1)), Error);
   EXPECT_THROW(judge_answers_from_json_lines(text.substr(0, text.find('\n') + 1)), Error);
 }

@@ -55,6 +55,18 @@ TEST(Conversations, ReadsThePlansFormat) {
   EXPECT_EQ(set.sha256.size(), 64U);
 }
 
+TEST(Conversations, MayNotHoldNumbersBeyondEveryType) {
+  EXPECT_THAT(error_of("[" + std::string(400, '5') + "]"), HasSubstr("found a number that"));
+}
+
+// The JSON library takes a NUL for the end of the text.
+TEST(Conversations, DoNotEndAtANulByte) {
+  const std::string whole = with_turn(R"("turn_id": 1, "role": "user", "query": "Why?")");
+  EXPECT_EQ(error_of(whole), "no error");
+  EXPECT_THAT(error_of(whole + std::string("\0]]}}", 5)), HasSubstr("found a NUL byte"));
+  EXPECT_THAT(error_of(std::string("\"\"\0 it flowered]", 16)), HasSubstr("found a NUL byte"));
+}
+
 TEST(Conversations, ReadsAVersionedSetWithInstructionsAsObjects) {
   const ConversationSet set = parse_conversations(R"({"version": "2", "conversations": [{"id": "c",
     "turns": [

@@ -131,6 +131,14 @@ TEST(StudyFile, WithoutRulesRecallIsThePrimaryEndpoint) {
   EXPECT_EQ(study.primary_endpoint, "rules");
 }
 
+// What the TOML library takes for granted, and a damaged file breaks.
+TEST(StudyFile, DamagedTextIsNoTomlAndNothingWorse) {
+  for (const char* text :
+       {"[:a]", "[[:a]]", "[{a]", "[[.]]", "\xCE\x98 = 1", "[\xC3\xA9]", "a = \xCE\x98"}) {
+    EXPECT_THAT(error_of(text), HasSubstr("s.toml:1: not TOML")) << text;
+  }
+}
+
 TEST(StudyFile, ASampleFollowsIdsAndNotTheOrderOfTheFile) {
   std::vector<Conversation> all(20);
   for (size_t i = 0; i < all.size(); ++i) all[i].id = "c" + std::to_string(i);

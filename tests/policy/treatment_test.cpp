@@ -58,6 +58,16 @@ TEST(Treatment, senseless_combinations_are_refused_with_the_reason) {
   EXPECT_THAT(refusal("random", {{"trigger", "cap"}}), HasSubstr("cap needs a budget"));
 }
 
+// A short text must not ask for gigabytes.
+TEST(Treatment, ranges_of_protected_ordinals_are_bounded_in_all) {
+  const auto with = [](const char* ordinals) {
+    return refusal("knorm", {{"ratio", "0.5"}, {"protect_ordinals", ordinals}});
+  };
+  EXPECT_EQ(with("0-99999"), "accepted");
+  EXPECT_THAT(with("0-999999998"), HasSubstr("at most 16777216"));
+  EXPECT_THAT(with("0-16777000,1-16777000"), HasSubstr("at most 16777216"));
+}
+
 TEST(Treatment, what_only_the_model_can_tell_is_checked_with_its_shape) {
   const Treatment layers =
       make_treatment("knorm", {{"allocator", "layers"}, {"layer_budgets", "5,5"}});
@@ -141,6 +151,11 @@ TEST(Budget, a_file_gives_counts_or_shares) {
   std::ofstream(path) << R"({"shares": [[4, 1], [0, 0]], "total": 12})";
   // At least one each, the other ten in proportion.
   EXPECT_EQ(load_budget_file(path), (std::vector<std::vector<int64_t>>{{8, 2}, {1, 1}}));
+  for (const char* wrong : {R"({"budgets": [[1e99]]})", R"({"budgets": [[4.5]]})",
+                            R"({"budgets": [["4"]]})", R"({"shares": [[1]], "total": 1e99})"}) {
+    std::ofstream(path) << wrong;
+    EXPECT_THROW(load_budget_file(path), Error) << wrong;
+  }
   std::ofstream(path) << R"({"budgets": [[4, 5], [6, 7]]})";
   FakeCache cache(small_shape(2));
   cache.append(0, 30);
