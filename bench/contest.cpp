@@ -28,7 +28,8 @@ std::vector<Row> measure_rates(const Contest& contest, int n_rounds) {
     for (size_t i = 0; i < rates.size(); ++i) {
       const Contestant& contestant = contest.contestants[i];
       contestant.prepare();
-      rates[i].push_back(contest.n_units / seconds_of(contestant.run));
+      const double n_units = contestant.n_units > 0.0 ? contestant.n_units : contest.n_units;
+      rates[i].push_back(n_units / seconds_of(contestant.run));
     }
   }
   std::vector<Row> rows;

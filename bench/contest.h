@@ -40,6 +40,7 @@ struct Contestant {
   Side side = Side::kOurs;
   std::function<void()> prepare;  // not timed
   std::function<void()> run;
+  double n_units = 0.0;  // done by one run, where it is not the contest's
 };
 
 struct Contest {

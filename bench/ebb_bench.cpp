@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include "bench/machine.h"
 #include "bench/report.h"
 #include "bench/speed.h"
+#include "bench/study.h"
 
 namespace {
 
@@ -30,6 +32,11 @@ struct Flags {
   int n_rounds = 0;
   bool is_quick = false;
   bool wants_markdown = false;
+  std::vector<std::string> parts;
+
+  bool wants(const std::string& part) const {
+    return parts.empty() || std::find(parts.begin(), parts.end(), part) != parts.end();
+  }
 };
 
 void add_flags(CLI::App& app, Flags& flags) {
@@ -38,6 +45,9 @@ void add_flags(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(0, 1024));
   app.add_option("--repeat", flags.n_rounds, "rounds; medians are taken over them")
       ->check(CLI::Range(1, 1000));
+  app.add_option("--parts", flags.parts, "only these, with commas between: speed, study, costs")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"speed", "study", "costs"}));
   app.add_flag("--quick", flags.is_quick, "one model and less of everything: about a minute");
   app.add_option("--json", flags.json_path, "also write the results to this file");
   app.add_flag("--markdown", flags.wants_markdown, "print markdown instead of tables");
@@ -90,7 +100,9 @@ Report run(const Flags& flags) {
   if (!flags.wants_markdown) fmt::print("{}\n", report.machine.text());
   for (const fs::path& model : models) {
     fmt::print(stderr, "{}\n", model.filename().string());
-    add(measure_speed(model, settings));
+    if (flags.wants("speed")) add(measure_speed(model, settings));
+    if (flags.wants("study")) add(measure_study(model, settings));
+    if (!flags.wants("costs")) continue;
     for (Section& section : measure_costs(model, settings)) add(std::move(section));
   }
   return report;
