@@ -27,7 +27,7 @@ struct PeerOptions {
   int n_threads = 1;
   FlashAttention flash_attention = FlashAttention::kOff;
   CellType cell_type = CellType::kF16;
-  int n_ctx = 2048;     // cells, over all sequences
+  int n_ctx = 2048;  // cells, over all sequences
   int n_sequences = 1;
   PeerCells cells = PeerCells::kOnePool;
   int n_logit_rows_max = 1;

@@ -16,6 +16,10 @@ using engine::LinearKernels;
 using engine::Numerics;
 using experiment::Sharing;
 
+// The full work in small, prompts and replies alike.
+constexpr WorkScale kQuick = {
+    .n_conversations = 4, .n_turns = 3, .n_new = 12, .n_words_min = 6, .n_words_max = 18};
+
 std::string way_text(const PeerWay& way, size_t n_arms) {
   return fmt::format("{} sequences, {}, flash attention {}",
                      static_cast<size_t>(way.n_conversations_at_once) * n_arms,
@@ -27,17 +31,16 @@ class StudyTest {
  public:
   StudyTest(const std::filesystem::path& path, const Settings& settings)
       : settings_(settings),
-        work_(make_contest_work({.n_conversations = settings.is_quick ? 4 : 20,
-                                 .n_new = settings.is_quick ? 24 : 100})),
+        work_(make_contest_work(settings.is_quick ? kQuick : WorkScale{})),
         model_(model::Model::load(path)),
         tokenizer_(model::Tokenizer::load(path)),
         peer_model_(std::make_shared<const PeerModel>(path)),
         tokens_(tokens_of(work_, tokenizer_)) {}
 
   std::vector<Row> run() {
-    contest_.work = fmt::format("{} conversations x {} arms x {} turns x {} tokens",
-                                n_conversations(), work_.arms.size(), work_.scale.n_turns,
-                                work_.scale.n_new);
+    contest_.work =
+        fmt::format("{} conversations x {} arms x {} turns x {} tokens", n_conversations(),
+                    work_.arms.size(), work_.scale.n_turns, work_.scale.n_new);
     contest_.n_units = work_.n_reply_tokens(n_conversations());
     const PeerWay best = best_peer_way();
     const auto strict = make_ours(Numerics::kStrict, LinearKernels::kOwn);
@@ -81,8 +84,7 @@ class StudyTest {
                                     .n_units = work_.n_reply_tokens(n)});
   }
   void add_peer(const std::string& name, const PeerWay& way, size_t n) {
-    auto study =
-        std::make_shared<PeerStudy>(peer_model_, work_, tokens_, settings_.n_threads, way);
+    auto study = std::make_shared<PeerStudy>(peer_model_, work_, tokens_, settings_.n_threads, way);
     contest_.contestants.push_back({.name = name,
                                     .side = Side::kPeer,
                                     .prepare = [] {},
@@ -92,8 +94,7 @@ class StudyTest {
 
   // Tokens a second of one way, from one group of conversations; the way becomes a row.
   double try_peer_way(const PeerWay& way) {
-    const size_t n =
-        std::min(n_conversations(), static_cast<size_t>(way.n_conversations_at_once));
+    const size_t n = std::min(n_conversations(), static_cast<size_t>(way.n_conversations_at_once));
     const std::string name = way_text(way, work_.arms.size());
     settings_.on_progress("libllama's ways: " + name);
     PeerStudy study(peer_model_, work_, tokens_, settings_.n_threads, way);

@@ -80,15 +80,8 @@ double StudyWork::n_reply_tokens(size_t n_conversations) const {
 }
 
 StudyWork make_contest_work(const WorkScale& scale) {
-  return make_work(scale, {{},
-                           {4, 64},
-                           {4, 128},
-                           {50, 50},
-                           {100, 100},
-                           {0, 64},
-                           {0, 100},
-                           {0, 128},
-                           {0, 200}});
+  return make_work(
+      scale, {{}, {4, 64}, {4, 128}, {50, 50}, {100, 100}, {0, 64}, {0, 100}, {0, 128}, {0, 200}});
 }
 
 StudyWork make_protocol_work(const WorkScale& scale) {
@@ -118,8 +111,7 @@ WorkTokens tokens_of(const StudyWork& work,
          experiment::exchanges_for(conversation, experiment::StudyArmKind::kBaseline)) {
       turns.push_back(encoder.user_turn(exchange.input).ids);
       out.closing = encoder.closing(reply).ids;
-      n_tokens +=
-          turns.back().size() + static_cast<size_t>(work.scale.n_new) + out.closing.size();
+      n_tokens += turns.back().size() + static_cast<size_t>(work.scale.n_new) + out.closing.size();
     }
     out.n_longest = std::max(out.n_longest, n_tokens);
   }

@@ -50,6 +50,7 @@ struct WorkTokens {
   std::vector<int32_t> end_ids;  // never picked: a reply goes on to its full length
   size_t n_longest = 0;          // of a conversation, replies included
 };
-WorkTokens tokens_of(const StudyWork& work, const std::shared_ptr<const model::Tokenizer>& tokenizer);
+WorkTokens tokens_of(const StudyWork& work,
+                     const std::shared_ptr<const model::Tokenizer>& tokenizer);
 
 }  // namespace ebb::bench
