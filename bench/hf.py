@@ -98,7 +98,7 @@ def prompt_rate(model, ids):
 
 def run_ebb(args, numerics):
     command = [args.bench, "--alone", f"protocol:{numerics}", "--model", str(args.model),
-               "--threads", str(args.threads)]
+               "--threads", str(args.threads)] + (["--quick"] if args.quick else [])
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -147,8 +147,11 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeat", type=int, default=3, help="rounds; medians are taken over them")
     parser.add_argument("--conversations", type=int, default=2, help="that transformers runs; ebb runs 2 and 20")
+    parser.add_argument("--quick", action="store_true", help="one short round, for a first look")
     parser.add_argument("--json", type=pathlib.Path, help="also write every value to this file")
     args = parser.parse_args()
+    if args.quick:
+        args.repeat, args.conversations = 1, 1
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     found = measure(args)

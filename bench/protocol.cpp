@@ -9,7 +9,12 @@ namespace ebb::bench {
 
 nlohmann::json protocol_alone(const std::string& numerics, const std::filesystem::path& model_path,
                               const Settings& settings) {
-  const StudyWork work = make_protocol_work({});
+  WorkScale scale;
+  if (settings.is_quick) {
+    scale.n_conversations = 4;
+    scale.n_new = 20;
+  }
+  const StudyWork work = make_protocol_work(scale);
   const auto tokenizer = model::Tokenizer::load(model_path);
   const auto model = model::Model::load(model_path);
   const WorkTokens tokens = tokens_of(work, tokenizer);
@@ -26,7 +31,7 @@ nlohmann::json protocol_alone(const std::string& numerics, const std::filesystem
     return work.n_reply_tokens(n) / seconds_of([&] { study.run(n); });
   };
   const double two = rate_of(2);
-  const double all = rate_of(work.conversations.size());
+  const double all = rate_of(work.conversations.size());  // what a study has
   return {{"prompt_ids", ids},
           {"prompt_rate", static_cast<double>(ids.size()) / prompt_seconds},
           {"n_new", work.scale.n_new},

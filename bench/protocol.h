@@ -10,8 +10,8 @@
 
 namespace ebb::bench {
 
-// `numerics`: strict or fast. Reply tokens a second for two conversations and for twenty, tokens a
-// second of a prompt of 512, and the work's tokens.
+// `numerics`: strict or fast. Reply tokens a second for two conversations and for twenty (four of
+// shorter replies in a quick run), tokens a second of a prompt of 512, and the work's tokens.
 nlohmann::json protocol_alone(const std::string& numerics, const std::filesystem::path& model_path,
                               const Settings& settings);
 
