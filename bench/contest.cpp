@@ -22,35 +22,42 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-std::vector<Row> measure_rates(const Contest& contest, int n_rounds) {
-  std::vector<std::vector<double>> rates(contest.contestants.size());
-  for (int round = 0; round < n_rounds; ++round) {
-    for (size_t i = 0; i < rates.size(); ++i) {
-      const Contestant& contestant = contest.contestants[i];
-      contestant.prepare();
-      rates[i].push_back(contest.n_units / seconds_of(contestant.run));
-    }
-  }
+std::vector<Row> rows_of(const std::string& work, const std::vector<Rated>& all) {
   std::vector<Row> rows;
   const std::vector<double>* best = nullptr;
   double best_median = 0.0;
-  for (size_t i = 0; i < rates.size(); ++i) {
-    const Contestant& contestant = contest.contestants[i];
-    rows.push_back({contest.work, contestant.name, summarise(rates[i]), std::nullopt});
-    if (contestant.side == Side::kPeer && rows[i].value.median > best_median) {
-      best = &rates[i];
-      best_median = rows[i].value.median;
+  for (const Rated& one : all) {
+    rows.push_back({work, one.name, summarise(one.rates), std::nullopt});
+    if (one.side == Side::kPeer && rows.back().value.median > best_median) {
+      best = &one.rates;
+      best_median = rows.back().value.median;
     }
   }
   if (best == nullptr) return rows;
-  for (size_t i = 0; i < rates.size(); ++i) {
+  for (size_t i = 0; i < all.size(); ++i) {
     std::vector<double> ratios;
-    for (size_t round = 0; round < rates[i].size(); ++round) {
-      ratios.push_back(rates[i][round] / (*best)[round]);
+    for (size_t round = 0; round < all[i].rates.size(); ++round) {
+      ratios.push_back(all[i].rates[round] / (*best)[round]);
     }
     rows[i].ratio = summarise(ratios).median;
   }
   return rows;
+}
+
+std::vector<Row> measure_rates(const Contest& contest, int n_rounds) {
+  std::vector<Rated> all;
+  for (const Contestant& contestant : contest.contestants) {
+    all.push_back({contestant.name, contestant.side, {}});
+  }
+  for (int round = 0; round < n_rounds; ++round) {
+    for (size_t i = 0; i < all.size(); ++i) {
+      const Contestant& contestant = contest.contestants[i];
+      contestant.prepare();
+      const double n_units = contestant.n_units > 0.0 ? contestant.n_units : contest.n_units;
+      all[i].rates.push_back(n_units / seconds_of(contestant.run));
+    }
+  }
+  return rows_of(contest.work, all);
 }
 
 }  // namespace ebb::bench

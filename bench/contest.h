@@ -23,6 +23,8 @@ struct Row {
   std::string who;
   Summary value;
   std::optional<double> ratio;
+  std::optional<double> share = std::nullopt;  // of what the machine allows
+  std::string goal = "";                       // for the ratio, such as ">= 2"
 };
 
 // One table: every value in one unit, every ratio of one thing.
@@ -40,6 +42,7 @@ struct Contestant {
   Side side = Side::kOurs;
   std::function<void()> prepare;  // not timed
   std::function<void()> run;
+  double n_units = 0.0;  // done by one run, where it is not the contest's
 };
 
 struct Contest {
@@ -48,10 +51,19 @@ struct Contest {
   std::vector<Contestant> contestants;
 };
 
+// What one contestant reached, a value for each round.
+struct Rated {
+  std::string name;
+  Side side = Side::kOurs;
+  std::vector<double> rates;
+};
+// One row each. The ratio is the median over rounds of ours over the best peer in the same round
+// (the peer with the highest median); without peers there is none.
+std::vector<Row> rows_of(const std::string& work, const std::vector<Rated>& all);
+
 double seconds_of(const std::function<void()>& work);
 
-// Units per second. The ratio is the median over rounds of ours over the best peer in the same
-// round (the peer with the highest median); a table without peers has none.
+// Units per second of each contestant, in turns, as rows_of() has them.
 std::vector<Row> measure_rates(const Contest& contest, int n_rounds);
 
 }  // namespace ebb::bench

@@ -211,7 +211,7 @@ Section CostTest::cap() {
   }
   Sequence fresh = engine_.make_sequence(PositionMode::kOriginal);
   step(fresh, kCap - kSteps);
-  std::vector<double> plain, steps, evictions;
+  std::vector<double> plain, steps, evictions, sums;
   for (int round = 0; round < settings_.n_rounds; ++round) {
     Sequence short_one = fresh.fork();
     double step_ms = 0.0;
@@ -222,6 +222,7 @@ Section CostTest::cap() {
     }
     steps.push_back(step_ms / kSteps);
     evictions.push_back(evict_ms / kSteps);
+    sums.push_back((step_ms + evict_ms) / kSteps);
     plain.push_back(milliseconds([&] {
                       for (size_t i = 0; i < kSteps; ++i) step(short_one, 1);
                     }) /
@@ -244,7 +245,8 @@ Section CostTest::cap() {
           .ratio_of = fmt::format("a step at {} tokens", kCap),
           .rows = {{fmt::format("nothing evicted, {} tokens", kCap), "step", at_start, 1.0},
                    row("step", steps),
-                   row("evicting one cell a head (streaming)", evictions)}};
+                   row("evicting one cell a head (streaming)", evictions),
+                   row("step with its eviction", sums)}};
 }
 
 }  // namespace

@@ -43,8 +43,7 @@ llama_context_params context_params(const PeerOptions& options) {
   params.type_v = cell_ggml_type(options.cell_type);
   params.no_perf = true;
   params.swa_full = false;
-  // One pool for all sequences is what sharing a prompt needs.
-  params.kv_unified = true;
+  params.kv_unified = options.cells == PeerCells::kOnePool;
   return params;
 }
 
@@ -153,6 +152,38 @@ void LibllamaPeer::append_each(int first, std::span<const int32_t> ids) {
   }
   decode(batch);
   for (size_t i = 0; i < ids.size(); ++i) ++lengths_[static_cast<size_t>(first) + i];
+}
+
+void LibllamaPeer::append_items(std::span<const PeerItem> items,
+                                const std::function<void(size_t, std::span<float>)>& on_logits) {
+  for (size_t first = 0; first < items.size();) {
+    size_t n_tokens = 0;
+    size_t end = first;
+    while (end < items.size() && n_tokens + items[end].ids.size() <= kBatchTokens) {
+      n_tokens += items[end++].ids.size();
+    }
+    EBB_CHECK(end > first);
+    Batch batch(n_tokens);
+    for (size_t i = first; i < end; ++i) {
+      int& length = lengths_[static_cast<size_t>(items[i].sequence)];
+      for (size_t k = 0; k < items[i].ids.size(); ++k) {
+        batch.add(items[i].ids[k], length++, items[i].sequence, k + 1 == items[i].ids.size());
+      }
+    }
+    decode(batch);
+    int32_t row = -1;
+    for (; first < end; ++first) {
+      row += static_cast<int32_t>(items[first].ids.size());
+      float* values = llama_get_logits_ith(context_.get(), row);
+      EBB_CHECK(values != nullptr);
+      on_logits(first, {values, static_cast<size_t>(n_vocab_)});
+    }
+  }
+}
+
+void LibllamaPeer::evict(int sequence, int begin, int end) {
+  if (begin >= end) return;
+  EBB_CHECK(llama_memory_seq_rm(llama_get_memory(context_.get()), sequence, begin, end));
 }
 
 void LibllamaPeer::share(int from, int to) {

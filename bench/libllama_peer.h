@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -18,12 +19,17 @@ namespace ebb::bench {
 
 enum class FlashAttention { kOff, kOn };
 
+// One pool of cells for all sequences shares cells but makes every token look at all of them; one
+// for each sequence copies what is shared.
+enum class PeerCells { kOnePool, kOneEach };
+
 struct PeerOptions {
   int n_threads = 1;
   FlashAttention flash_attention = FlashAttention::kOff;
   CellType cell_type = CellType::kF16;
-  int n_ctx = 2048;     // cells, over all sequences
-  int n_sequences = 1;  // more than one share one pool of cells
+  int n_ctx = 2048;  // cells, over all sequences
+  int n_sequences = 1;
+  PeerCells cells = PeerCells::kOnePool;
   int n_logit_rows_max = 1;
 };
 
@@ -39,6 +45,12 @@ class PeerModel {
     void operator()(llama_model* model) const;
   };
   std::unique_ptr<llama_model, Free> model_;
+};
+
+// Tokens that one sequence takes in a batch.
+struct PeerItem {
+  int sequence = 0;
+  std::span<const int32_t> ids;
 };
 
 // One context. Sequences are numbered from 0; each token's position is its place in its sequence.
@@ -59,6 +71,13 @@ class LibllamaPeer {
   void append_with_logits(int sequence, std::span<const int32_t> ids, size_t every);
   // Appends one token to each of the sequences first, first + 1 ... in one batch, with logits.
   void append_each(int first, std::span<const int32_t> ids);
+  // Appends each item's tokens to its sequence, in as few batches as they fit in, and hands the
+  // logits of each one's last token to `on_logits`, with the item's place.
+  // Requires: items of at most 2048 tokens.
+  void append_items(std::span<const PeerItem> items,
+                    const std::function<void(size_t, std::span<float>)>& on_logits);
+  // Removes the cells of positions [begin, end); the others keep theirs.
+  void evict(int sequence, int begin, int end);
   // Gives `to` the cells of `from` without computing or copying them.
   void share(int from, int to);
   void forget(int sequence);

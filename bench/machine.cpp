@@ -63,12 +63,18 @@ Machine describe_machine(int n_threads) {
   machine.physical_gib =
       static_cast<double>(platform::memory_status().limit_bytes) / static_cast<double>(1U << 30U);
   machine.read_bytes_per_second = read_bytes_per_second(n_threads);
+  machine.products = measure_product_peak(n_threads);
   return machine;
 }
 
 std::string Machine::text() const {
-  return fmt::format("{}, {} threads, {:.1f} GiB, {:.1f} GB/s read; {}", processor, n_threads,
-                     physical_gib, read_bytes_per_second / 1e9, fmt::join(vector_features, " "));
+  std::string out = fmt::format("{}, {} threads, {:.1f} GiB, {:.1f} GB/s read", processor,
+                                n_threads, physical_gib, read_bytes_per_second / 1e9);
+  if (products.per_second > 0.0) {
+    out +=
+        fmt::format(", {:.2f} T products/s ({})", products.per_second / 1e12, products.instruction);
+  }
+  return out + fmt::format("; {}", fmt::join(vector_features, " "));
 }
 
 }  // namespace ebb::bench

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <iterator>
@@ -10,6 +11,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "bench/goals.h"
 
 namespace ebb::bench {
 namespace {
@@ -33,6 +35,20 @@ std::string ratio_text(const Row& row) {
   if (!row.ratio) return "";
   return *row.ratio < 0.0995 ? fmt::format("{:.4f}", *row.ratio)
                              : fmt::format("{:.2f}", *row.ratio);
+}
+
+std::string share_text(const Row& row) {
+  return row.share ? fmt::format("{:.0f} %", 100.0 * *row.share) : "";
+}
+
+// Whether any row has something to say in the last two columns.
+bool has_share(const Section& section) {
+  return std::any_of(section.rows.begin(), section.rows.end(),
+                     [](const Row& row) { return row.share.has_value(); });
+}
+bool has_goal(const Section& section) {
+  return std::any_of(section.rows.begin(), section.rows.end(),
+                     [](const Row& row) { return !row.goal.empty(); });
 }
 
 std::string read_whole(const std::filesystem::path& path) {
@@ -67,31 +83,48 @@ std::string section_text(const Section& section) {
     work = std::max(work, row.work.size());
     who = std::max(who, row.who.size());
   }
-  const auto line = [&](const auto&... cells) {
-    return fmt::format("{:<{}}  {:<{}}  {:>10}  {:>15}  {}\n", cells...);
+  const bool with_goal = has_goal(section);
+  const bool with_share = has_share(section);
+  // No spaces at the end of a line.
+  const auto line = [&](const std::array<std::string, 7>& cells) {
+    std::string text =
+        fmt::format("{:<{}}  {:<{}}  {:>10}  {:>15}  {:>{}}", cells[0], work, cells[1], who,
+                    cells[2], cells[3], cells[4], 2 + section.ratio_of.size());
+    if (with_goal) text += fmt::format("  {:<11}", cells[5]);
+    if (with_share) text += fmt::format("  {:>8}", cells[6]);
+    return text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
   };
   std::string out = fmt::format("\n{}\n", section.title);
-  out += line("what", work, "who", who, section.unit, "min-max", "x " + section.ratio_of);
+  out +=
+      line({"what", "who", section.unit, "min-max", "x " + section.ratio_of, "goal", "of limit"});
   std::string_view last;
   for (const Row& row : section.rows) {
-    out += line(row.work == last ? "" : row.work, work, row.who, who, number_text(row.value.median),
-                range_text(row.value), ratio_text(row));
+    out += line({row.work == last ? "" : row.work, row.who, number_text(row.value.median),
+                 range_text(row.value), ratio_text(row), row.goal, share_text(row)});
     last = row.work;
   }
   return out;
 }
 
 std::string report_markdown(const Report& report) {
-  std::string out =
-      fmt::format("Machine: {}. Medians of {} rounds{}.\n", report.machine.text(), report.n_rounds,
-                  report.is_quick ? " (a quick run: small, for a first look)" : "");
+  std::string out = fmt::format("Machine: {}. Medians of {} rounds{}. Goals: for machines {}.\n",
+                                report.machine.text(), report.n_rounds,
+                                report.is_quick ? " (a quick run: small, for a first look)" : "",
+                                class_name(class_of(report.machine)));
   for (const Section& section : report.sections) {
-    out +=
-        fmt::format("\n### {}\n\n| what | who | {} | min-max | x {} |\n|---|---|---:|---:|---:|\n",
-                    section.title, section.unit, section.ratio_of);
+    const bool with_goal = has_goal(section);
+    const bool with_share = has_share(section);
+    out += fmt::format("\n### {}\n\n| what | who | {} | min-max | x {} |{}{}\n", section.title,
+                       section.unit, section.ratio_of, with_goal ? " goal |" : "",
+                       with_share ? " of limit |" : "");
+    out += fmt::format("|---|---|---:|---:|---:|{}{}\n", with_goal ? "---|" : "",
+                       with_share ? "---:|" : "");
     for (const Row& row : section.rows) {
-      out += fmt::format("| {} | {} | {} | {} | {} |\n", row.work, row.who,
+      out += fmt::format("| {} | {} | {} | {} | {} |", row.work, row.who,
                          number_text(row.value.median), range_text(row.value), ratio_text(row));
+      if (with_goal) out += fmt::format(" {} |", row.goal);
+      if (with_share) out += fmt::format(" {} |", share_text(row));
+      out += "\n";
     }
   }
   return out;
@@ -104,7 +137,8 @@ std::string report_json(const Report& report) {
              {"vector_features", report.machine.vector_features},
              {"threads", report.machine.n_threads},
              {"memory_gib", report.machine.physical_gib},
-             {"read_bytes_per_second", report.machine.read_bytes_per_second}}},
+             {"read_bytes_per_second", report.machine.read_bytes_per_second},
+             {"products_per_second", report.machine.products.per_second}}},
            {"rounds", report.n_rounds},
            {"quick", report.is_quick},
            {"sections", json::array()}};
@@ -116,7 +150,9 @@ std::string report_json(const Report& report) {
                       {"median", row.value.median},
                       {"min", row.value.min},
                       {"max", row.value.max},
-                      {"ratio", row.ratio ? json(*row.ratio) : json(nullptr)}});
+                      {"ratio", row.ratio ? json(*row.ratio) : json(nullptr)},
+                      {"share_of_limit", row.share ? json(*row.share) : json(nullptr)},
+                      {"goal", row.goal}});
     }
     out["sections"].push_back({{"title", section.title},
                                {"unit", section.unit},

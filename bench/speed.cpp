@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -15,6 +16,19 @@ namespace {
 constexpr int kManySequences = 64;
 constexpr size_t kShortPrompt = 512;
 constexpr size_t kLongPrompt = 2048;
+
+// Multiply-adds of the linear layers; the head computes the last token alone.
+double products_per_prompt_token(const model::Model& model) {
+  double n = 0.0;
+  for (int i = 0; i < model.config().n_layers; ++i) {
+    const model::LayerWeights& layer = model.layer(i);
+    for (const model::Weight* weight : {&layer.q, &layer.k, &layer.v, &layer.attn_out,
+                                        &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
+      n += static_cast<double>(weight->n_in) * static_cast<double>(weight->n_out);
+    }
+  }
+  return n;
+}
 
 struct Entrant {
   std::string name;
@@ -49,6 +63,8 @@ class SpeedTest {
                                      [=, this] { runner->compute_prompt(prompt_ids_); }});
     }
     measure(contest);
+    add_limit(contest.work, "limit: one product of small integers for each weight",
+              settings_.products_per_second / products_per_prompt_token(*model_));
   }
 
   // Requires: prompt() before, which leaves the prompt in every runner.
@@ -72,7 +88,10 @@ class SpeedTest {
                                      }});
     }
     measure(contest);
-    if (n_sequences == 1) add_read_limit(contest.work);
+    // Every weight is read once a token, so memory bounds what one sequence can reach.
+    if (n_sequences != 1) return;
+    add_limit(contest.work, "limit: memory read speed over weights",
+              settings_.read_bytes_per_second / static_cast<double>(model_->weights_bytes()));
   }
 
   std::vector<Row> take_rows() { return std::move(rows_); }
@@ -108,19 +127,17 @@ class SpeedTest {
     settings_.on_progress(contest.work);
     for (Row& row : measure_rates(contest, settings_.n_rounds)) rows_.push_back(std::move(row));
   }
-  // Every weight is read once a token, so memory bounds what one sequence can reach.
-  void add_read_limit(const std::string& work) {
-    if (settings_.read_bytes_per_second <= 0.0) return;
+  // The limit as a row, and every contestant's share of it.
+  void add_limit(const std::string& work, const std::string& who, double limit) {
+    if (limit <= 0.0) return;
     double best = 0.0;
-    for (const Row& row : rows_) {
-      if (row.work == work && row.ratio && row.value.median / *row.ratio > best) {
-        best = row.value.median / *row.ratio;
-      }
+    for (Row& row : rows_) {
+      if (row.work != work) continue;
+      row.share = row.value.median / limit;
+      if (row.ratio) best = std::max(best, row.value.median / *row.ratio);
     }
-    const double limit =
-        settings_.read_bytes_per_second / static_cast<double>(model_->weights_bytes());
     rows_.push_back({work,
-                     "limit: memory read speed over weights",
+                     who,
                      {limit, limit, limit},
                      best > 0.0 ? std::optional(limit / best) : std::nullopt});
   }

@@ -15,6 +15,8 @@ struct Settings {
   int n_rounds = 5;
   bool is_quick = false;
   double read_bytes_per_second = 0.0;  // of this machine, for the limit of decoding
+  double products_per_second = 0.0;    // for the limit of prompts
+  std::string program = {};            // this one, for what needs a process of its own
   // Told what is being measured, for a person who waits.
   std::function<void(const std::string&)> on_progress = [](const std::string&) {};
 };

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "bench/hf_golden.h"
 #include "engine_fixture.h"
 
 namespace ebb::engine {
@@ -23,47 +24,6 @@ std::filesystem::path models_folder() {
   const char* home = std::getenv("HOME");
   return std::filesystem::path(home == nullptr ? "." : home) / ".cache/ebb/models";
 }
-
-// int32 [rows, 256] in C order, as NumPy writes it.
-std::vector<int32_t> read_top(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(in)), {});
-  EXPECT_NE(bytes.substr(0, 128).find("'<i4'"), std::string::npos) << path;
-  const size_t header = 10 + static_cast<uint8_t>(bytes[8]) + 256U * static_cast<uint8_t>(bytes[9]);
-  std::vector<int32_t> out((bytes.size() - header) / sizeof(int32_t));
-  std::memcpy(out.data(), bytes.data() + header, out.size() * sizeof(int32_t));
-  return out;
-}
-
-// Rows of the golden: the likeliest 256 tokens and everything else as one more outcome.
-struct GoldenRows {
-  explicit GoldenRows(const std::string& base)
-      : top(read_top(fixture("hf/" + base + ".top.npy"))),
-        logprob(record::read_npy(fixture("hf/" + base + ".logprob.npy")).values) {}
-
-  size_t n_rows() const { return top.size() / 256; }
-
-  // KL of these outcomes from the same ones under `logits`.
-  double kl(size_t row, std::span<const float> logits) const {
-    const double largest = *std::max_element(logits.begin(), logits.end());
-    double total = 0.0;
-    for (const float x : logits) total += std::exp(x - largest);
-    const double norm = largest + std::log(total);
-    double rest = 1.0;
-    double out = 0.0;
-    for (size_t i = 0; i < 256; ++i) {
-      const double p = logprob[row * 257 + i];
-      const double q = logits[static_cast<size_t>(top[row * 256 + i])] - norm;
-      out += std::exp(p) * (p - q);
-      rest -= std::exp(q);
-    }
-    const double p_rest = logprob[row * 257 + 256];
-    return out + std::exp(p_rest) * (p_rest - std::log(std::max(rest, 1e-30)));
-  }
-
-  std::vector<int32_t> top;
-  std::vector<float> logprob;
-};
 
 class RealModel : public testing::Test {
  protected:
@@ -86,7 +46,8 @@ class RealModel : public testing::Test {
                                    const std::vector<int32_t>& ids,
                                    const std::vector<size_t>& positions,
                                    const std::vector<std::string>& goldens) {
-    std::vector<GoldenRows> rows(goldens.begin(), goldens.end());
+    std::vector<bench::HfGolden> rows;
+    for (const std::string& golden : goldens) rows.emplace_back(fixture("hf/" + golden));
     std::vector<double> mean(goldens.size(), 0.0);
     for (size_t i = 0; i < positions.size(); ++i) {
       const size_t first = sequence.ids().size();
