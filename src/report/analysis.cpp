@@ -24,7 +24,9 @@ std::vector<std::string> warnings_of(const StudyData& data, const Analysis& anal
   for (const ArmFacts& arm : analysis.arms) {
     if (arm.never_removed) {
       out.push_back(fmt::format(
-          "arm '{}' never removed a cell: it is the baseline under another name", arm.info.name));
+          "arm '{}' never removed a cell before its last reply: it is the baseline under another "
+          "name",
+          arm.info.name));
     }
     if (arm.n_units == 0) out.push_back(fmt::format("arm '{}' has no units", arm.info.name));
   }

@@ -248,7 +248,8 @@ std::string figure_section(const FigureText& figure) {
   body += paragraph(
       "a: difference to the baseline with its interval; right of the line is worse, the dashed "
       "line "
-      "is the arm without instructions. b: the same symbols; arms of one policy are joined. c: "
+      "is the arm without instructions. b: cells that the last reply was made from, the same "
+      "symbols; arms of one policy are joined. c: "
       "random arms, one grey ring a unit, the curve within conversations with its interval; other "
       "arms are placed beside it, not compared.",
       "note");

@@ -88,6 +88,9 @@ std::vector<std::string> notes_of(const Analysis& analysis) {
   out.push_back(
       "n counts conversations: seeds are averaged within a conversation before pairing. "
       "Differences are first minus second.");
+  out.push_back(
+      "Cells kept, kept and bytes kept are those that the last reply was made from: after the turn "
+      "before it, since an event at the end of the last turn comes after that reply.");
   bool is_identical = false;
   std::string methods;
   for (const ArmRow& row : analysis.primary.rows) {

@@ -128,6 +128,7 @@ inline record::UnitRecord made_unit(const record::ArmInfo& arm, int conversation
     out.repeated_share = seed == 1 && turn == 1 ? 0.9 : 0.1;
     out.cells_before = 30.0 * turn;
     out.cells_after = 30.0 * turn * share;
+    out.n_cells_after = static_cast<uint64_t>(out.cells_after * 8);
     out.bytes_cells = static_cast<uint64_t>(out.cells_after * 512);
     out.n_removed = share < 1 ? 10 : 0;
     if (share < 1) {
