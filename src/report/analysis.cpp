@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "report/arm_facts.h"
+#include "report/cache_in_force.h"
 #include "report/comparisons.h"
 #include "report/dose.h"
 
@@ -17,6 +18,23 @@ size_t count_confirmatory(const record::StudyInfo& study) {
   return static_cast<size_t>(
       std::count_if(study.contrasts.begin(), study.contrasts.end(),
                     [](const auto& contrast) { return contrast.family == "confirmatory"; }));
+}
+
+// A contrast of two policies of which only one may know what is asked.
+void add_mixed_contrasts(const record::StudyInfo& study, std::vector<std::string>& out) {
+  const auto arm_named = [&](const std::string& name) {
+    const auto found = std::find_if(study.arms.begin(), study.arms.end(),
+                                    [&](const record::ArmInfo& arm) { return arm.name == name; });
+    return found == study.arms.end() ? record::ArmInfo{} : *found;
+  };
+  for (const record::ContrastInfo& contrast : study.contrasts) {
+    const record::ArmInfo first = arm_named(contrast.first);
+    const record::ArmInfo second = arm_named(contrast.second);
+    if (first.kind != "treatment" || second.kind != "treatment") continue;
+    if (is_query_visible(first) == is_query_visible(second)) continue;
+    out.push_back(fmt::format("contrast '{}': of its arms only '{}' is query-visible",
+                              contrast.name, is_query_visible(first) ? first.name : second.name));
+  }
 }
 
 std::vector<std::string> warnings_of(const StudyData& data, const Analysis& analysis) {
@@ -48,6 +66,7 @@ std::vector<std::string> warnings_of(const StudyData& data, const Analysis& anal
                                 row.contrast, row.n_unpaired));
     }
   }
+  add_mixed_contrasts(data.study, out);
   if (analysis.overall.state == Assessability::State::kNotAssessable) {
     out.push_back(
         fmt::format("not assessable on '{}': {}. Losses by eviction cannot show here either",

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "report/arm_order.h"
+#include "report/cache_in_force.h"
 #include "report/table1.h"
 
 // Made from assets/report.css, .js and .html.
@@ -79,7 +80,8 @@ std::string design_section(const Analysis& analysis) {
       if (value.empty() || key == "policy" || is_same_everywhere(study, key, value)) continue;
       settings += fmt::format("{}{}={}", settings.empty() ? "" : ", ", key, value);
     }
-    arms.rows.push_back({arm.name, arm.kind, arm.policy, arm.positions, arm.scope, settings});
+    arms.rows.push_back(
+        {arm.name, arm.kind, arm.policy, arm.positions, shown_scope(arm), settings});
   }
   TextTable contrasts{.title = "Planned contrasts",
                       .header = {"contrast", "first", "second", "family"},
@@ -246,7 +248,8 @@ std::string figure_section(const FigureText& figure) {
     body = "<div class=\"figure\">" + figure.svg.substr(begin) + "</div>\n";
   }
   body += paragraph(
-      "a: difference to the baseline with its interval; right of the line is worse, the dashed "
+      "a: difference to the baseline with its interval; right of the line is worse, (q) marks a "
+      "query-visible arm, the dashed "
       "line "
       "is the arm without instructions. b: cells that the last reply was made from, the same "
       "symbols; arms of one policy are joined. c: "

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "report/cache_in_force.h"
 #include "report/csv.h"
 
 namespace ebb::report {
@@ -42,8 +43,9 @@ TextTable arms_table(const Analysis& analysis) {
     const auto found = by_name.find(row.arm);
     const ArmFacts facts = found == by_name.end() ? ArmFacts{} : *found->second;
     out.rows.push_back(
-        {row.arm + (facts.never_removed ? " (!)" : ""), estimate_text(row.score),
-         std::to_string(row.n_conversations), std::to_string(row.n_seeds),
+        {row.arm + (facts.is_query_visible ? " (query-visible)" : "") +
+             (facts.never_removed ? " (!)" : ""),
+         estimate_text(row.score), std::to_string(row.n_conversations), std::to_string(row.n_seeds),
          row.n_conversations > 1 ? score_text(row.score.sd) : std::string(kNone),
          or_none(facts.cells_kept, count_text), or_none(facts.kept_of_baseline, percent_text),
          or_none(facts.bytes_kept, bytes_text), or_none(facts.cap_hit_rate, percent_text),
@@ -91,8 +93,16 @@ std::vector<std::string> notes_of(const Analysis& analysis) {
   out.push_back(
       "Cells kept, kept and bytes kept are those that the last reply was made from: after the turn "
       "before it, since an event at the end of the last turn comes after that reply.");
+  if (std::any_of(analysis.arms.begin(), analysis.arms.end(),
+                  [](const ArmFacts& facts) { return facts.is_query_visible; })) {
+    out.push_back(
+        "query-visible: the arm's policy runs between a message and the end of its reply, so it "
+        "may "
+        "know what is asked. That is an easier task than deciding before the message exists, and "
+        "not to be compared with it as if it were the same. Its cells are those after the last "
+        "turn.");
+  }
   bool is_identical = false;
-  std::string methods;
   for (const ArmRow& row : analysis.primary.rows) {
     is_identical = is_identical || row.is_identical;
     if (row.contrast.empty() || row.note.empty() || row.is_identical) continue;
@@ -271,7 +281,7 @@ std::vector<std::string> csv_fields(const ArmRow& row, const ArmFacts& facts) {
           number_text(facts.cells_kept),
           number_text(facts.bytes_kept),
           facts.info.positions,
-          facts.info.scope,
+          shown_scope(facts.info),
           number_text(facts.cap_hit_rate),
           row.diff ? low_text(row.diff->interval) : "",
           row.diff ? high_text(row.diff->interval) : "",
