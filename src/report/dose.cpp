@@ -46,6 +46,11 @@ std::optional<double> kept_before(const record::UnitRecord& unit, const record::
 class Outcomes {
  public:
   explicit Outcomes(const StudyData& data) {
+    for (const record::ProbeScore& probe : data.scores.probes) {
+      UnitMean& unit = recall_[probe.unit_id];
+      unit.kept.push_back(probe.kept_share);
+      unit.values.push_back(probe.loglik);
+    }
     const record::ArmInfo* baseline = arm_of_kind(data.study, "baseline");
     for (const record::ItemScore& item : data.scores.items) {
       if (item.state != "active" || !item.rule_strict) continue;
@@ -56,13 +61,9 @@ class Outcomes {
     }
   }
 
-  static UnitMean recall(const record::UnitRecord& unit) {
-    UnitMean out;
-    for (const record::RecallProbe& probe : unit.recall) {
-      out.kept.push_back(probe.kept_share);
-      out.values.push_back(probe.loglik);
-    }
-    return out;
+  UnitMean recall(const record::UnitRecord& unit) const {
+    const auto found = recall_.find(unit.unit_id);
+    return found == recall_.end() ? UnitMean{} : found->second;
   }
   UnitMean rules(const record::UnitRecord& unit) const {
     return of_items(unit, [](double arm, std::optional<double>) { return std::optional(arm); });
@@ -104,6 +105,7 @@ class Outcomes {
     return ordered_mean(found->second);
   }
 
+  std::map<std::string, UnitMean> recall_;
   std::map<std::string, std::vector<const record::ItemScore*>> items_;
   std::map<std::string, std::map<ItemKey, std::vector<double>>> baseline_;
 };
@@ -177,7 +179,7 @@ std::vector<DoseCurve> dose_curves(const StudyData& data, const AnalyseOptions& 
   const Outcomes outcomes(data);
   std::vector<DoseCurve> out;
   out.push_back(make_curve(data, options, "recall", "recall, log-likelihood a token",
-                           [](const auto& unit) { return Outcomes::recall(unit); }));
+                           [&](const auto& unit) { return outcomes.recall(unit); }));
   out.push_back(make_curve(data, options, "rules", "share of rules obeyed",
                            [&](const auto& unit) { return outcomes.rules(unit); }));
   out.push_back(make_curve(data, options, "correct_to_wrong", "right in the baseline, now wrong",

@@ -150,11 +150,16 @@ inline record::UnitRecord made_unit(const record::ArmInfo& arm, int conversation
   return unit;
 }
 
+inline const char* made_class(int instruction) {
+  return instruction == 1 ? "formal" : "short_%_reply";
+}
+
 inline void score_unit(StudyData& data, const record::UnitRecord& unit, const std::string& kind,
                        int conversation, const MadeOptions& options) {
   const double share =
       kind == "no_instruction" || options.is_identical ? 1.0 : unit.recall.front().kept_share;
   double sum = 0;
+  double recall = 0;
   for (int i = 1; i <= 2; ++i) {
     record::ItemScore item;
     item.unit_id = unit.unit_id;
@@ -163,7 +168,7 @@ inline void score_unit(StudyData& data, const record::UnitRecord& unit, const st
     item.seed = unit.seed;
     item.turn_id = 3;
     item.instruction_id = "i" + std::to_string(i);
-    item.instruction_class = i == 1 ? "formal" : "short_%_reply";
+    item.instruction_class = made_class(i);
     item.state = "active";
     const uint64_t draw =
         (static_cast<uint64_t>(conversation) * 7 + unit.seed * 3 + static_cast<uint64_t>(i)) % 10;
@@ -176,13 +181,18 @@ inline void score_unit(StudyData& data, const record::UnitRecord& unit, const st
     item.detail = kHostile;
     sum += *item.rule_strict / 2;
     data.scores.items.push_back(item);
+    const record::RecallProbe& probe = unit.recall[static_cast<size_t>(i - 1)];
+    data.scores.probes.push_back({unit.unit_id, unit.conversation, unit.arm, unit.seed,
+                                  item.instruction_id, item.instruction_class, probe.loglik,
+                                  probe.kept_share});
+    recall += probe.loglik / 2;
   }
   const auto add = [&](const std::string& endpoint, double score) {
     data.scores.units.push_back(
         {unit.unit_id, unit.conversation, unit.arm, unit.seed, endpoint, score});
   };
   add("rules", sum);
-  add("recall", unit.recall.front().loglik);
+  add("recall", recall);
   add("retention", share);
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "eval/scoring.h"
 #include "report/csv.h"
 #include "report/exports.h"
 #include "report/made_study.h"
@@ -217,6 +218,25 @@ TEST(Exports, RepliesAreTexts) {
   ASSERT_EQ(turns.size(), 1 + data.units.size() * 3);
   EXPECT_THAT(named(turns, 1).at("reply"), HasSubstr(kHostile));
   EXPECT_EQ(named(turns, 1).at("arm"), "baseline");
+}
+
+// An overridden instruction is asked back too, but counts neither in the endpoint nor in the curve.
+TEST(Dose, RecallIsThatOfTheEndpoint) {
+  StudyData data = made_study();
+  for (record::ConversationText& conversation : data.conversations) {
+    conversation.conflict_type = "none";
+    conversation.turns.back().expects = "second";
+    for (record::InstructionText& each : conversation.instructions) each.rules.clear();
+  }
+  data.scores = eval::score_units(data.study, data.conversations, data.units, nullptr);
+  data.study.primary_endpoint = "recall";
+  std::map<std::string, double> recall;
+  for (const record::UnitScore& score : data.scores.units) {
+    if (score.endpoint == "recall") recall[score.unit_id] = score.score;
+  }
+  const DoseCurve curve = analyse(data, kQuick).doses.front();
+  ASSERT_EQ(curve.points.size(), 24U);
+  for (const DosePoint& point : curve.points) EXPECT_EQ(point.value, recall.at(point.unit_id));
 }
 
 TEST(Dose, RandomArmIsTheExperiment) {
