@@ -49,7 +49,7 @@ struct EndpointResult {
 
 struct ClassResult {
   std::string name = {};
-  size_t n_items = 0;  // judged items of active instructions
+  size_t n_items = 0;  // judged items of active instructions, or their probes
   Assessability assessability = {};
   std::vector<stats::ArmRow> rows = {};  // all exploratory
 };
@@ -103,7 +103,7 @@ struct Analysis {
   std::vector<stats::ArmRow> effects = {};  // baseline - arm for every other arm, primary endpoint
   std::vector<EndpointResult> others = {};  // exploratory
   Assessability overall = {};
-  std::vector<ClassResult> classes = {};
+  std::vector<ClassResult> classes = {};  // on the primary endpoint, where it has classes
   std::vector<DoseCurve> doses = {};
   std::string forgetting_endpoint = {};  // of the points below
   std::vector<ForgettingPoint> forgetting = {};

@@ -7,6 +7,7 @@
 
 #include "report/arm_order.h"
 #include "report/cache_in_force.h"
+#include "report/comparisons.h"
 #include "report/table1.h"
 
 // Made from assets/report.css, .js and .html.
@@ -141,11 +142,10 @@ std::vector<std::string> assess_cells(const std::string& name, const std::string
 }
 
 std::string class_section(const Analysis& analysis) {
-  TextTable table{.title = "Baseline minus no instruction",
+  TextTable table{.title = "Baseline minus no instruction: " + analysis.primary.endpoint,
                   .header = {"class", "verdict", "why", "difference", "n", "items"},
                   .n_left = 3};
-  table.rows.push_back(
-      assess_cells("all (" + analysis.primary.endpoint + ")", "-", analysis.overall));
+  table.rows.push_back(assess_cells("all", "-", analysis.overall));
   std::string results;
   for (const ClassResult& each : analysis.classes) {
     table.rows.push_back(assess_cells(each.name, std::to_string(each.n_items), each.assessability));
@@ -163,9 +163,16 @@ std::string class_section(const Analysis& analysis) {
     }
     if (!contrasts.rows.empty()) results += table_html(contrasts);
   }
-  const std::string about = paragraph(
-      "A class in which replies score the same without the instruction cannot show that eviction "
-      "made the model forget it. Nothing is said about eviction there.");
+  std::string about = paragraph(
+      "A class that scores the same without the instruction cannot show that eviction made the "
+      "model forget it. Nothing is said about eviction there.");
+  if (!has_classes(analysis.primary.endpoint)) {
+    about += paragraph(
+        fmt::format("'{}' is a value of a whole reply or conversation, not of one instruction: "
+                    "there is none by class.",
+                    analysis.primary.endpoint),
+        "note");
+  }
   return section("classes", "Instruction classes", about + table_html(table) + results);
 }
 

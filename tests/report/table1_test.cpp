@@ -12,6 +12,7 @@
 #include "report/csv.h"
 #include "report/exports.h"
 #include "report/made_study.h"
+#include "report/report_html.h"
 
 namespace ebb::report {
 namespace {
@@ -218,6 +219,54 @@ TEST(Exports, RepliesAreTexts) {
   ASSERT_EQ(turns.size(), 1 + data.units.size() * 3);
   EXPECT_THAT(named(turns, 1).at("reply"), HasSubstr(kHostile));
   EXPECT_EQ(named(turns, 1).at("arm"), "baseline");
+}
+
+// Of the probes of one class: over a conversation first, then over conversations.
+double mean_recall(const StudyData& data, const std::string& arm, const std::string& name) {
+  std::map<std::string, std::vector<double>> conversations;
+  for (const record::ProbeScore& probe : data.scores.probes) {
+    if (probe.arm != arm || probe.instruction_class != name) continue;
+    conversations[probe.conversation].push_back(probe.loglik);
+  }
+  std::vector<double> means;
+  for (const auto& [id, values] : conversations) means.push_back(mean_of(values));
+  return mean_of(means);
+}
+
+TEST(Classes, HoldThePrimaryEndpointWhenItIsRecall) {
+  StudyData data = made_study();
+  data.study.primary_endpoint = "recall";
+  for (record::ProbeScore& probe : data.scores.probes) {
+    if (probe.arm == "no_instruction" && probe.instruction_class == "formal") {
+      probe.loglik -= 2 + 0.1 * static_cast<double>(probe.conversation.back() - '0');
+    }
+  }
+  const Analysis analysis = analyse(data, kQuick);
+  ASSERT_EQ(analysis.classes.size(), 2U);
+  EXPECT_EQ(analysis.classes[0].assessability.state, Assessability::State::kAssessable);
+  EXPECT_NEAR(analysis.classes[0].assessability.diff->mean, 2.25, 1e-12);
+  EXPECT_EQ(analysis.classes[1].assessability.state, Assessability::State::kNotAssessable);
+  size_t n_rows = 0;
+  const Records stats = parse_csv(stats_csv(analysis));
+  for (size_t i = 1; i < stats.size(); ++i) {
+    const auto row = named(stats, i);
+    if (row.at("class").empty() || !row.at("contrast").empty()) continue;
+    EXPECT_EQ(row.at("endpoint"), "recall");
+    EXPECT_NEAR(std::stod(row.at("mean")), mean_recall(data, row.at("arm"), row.at("class")),
+                1e-12);
+    ++n_rows;
+  }
+  EXPECT_EQ(n_rows, 2 * data.study.arms.size());
+}
+
+TEST(Classes, AreAbsentWhereTheEndpointIsOfAWholeUnit) {
+  StudyData data = made_study();
+  data.study.primary_endpoint = "retention";
+  const Analysis analysis = analyse(data, kQuick);
+  EXPECT_TRUE(analysis.classes.empty());
+  const Records stats = parse_csv(stats_csv(analysis));
+  for (size_t i = 1; i < stats.size(); ++i) EXPECT_EQ(named(stats, i).at("class"), "");
+  EXPECT_THAT(report_html(data, analysis, {}), HasSubstr("there is none by class"));
 }
 
 // An overridden instruction is asked back too, but counts neither in the endpoint nor in the curve.
