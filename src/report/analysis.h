@@ -75,7 +75,8 @@ struct DoseCurve {
   std::vector<DosePoint> points = {};
   std::optional<stats::DoseResponse> response = {};
   std::vector<DoseArm> arms = {};
-  std::string empty_reason = {};  // why there is no curve
+  std::vector<std::string> left_out = {};  // query-visible arms: see dose_curves
+  std::string empty_reason = {};           // why there is no curve
 };
 
 // One arm in the plane of cells kept and what is remembered.

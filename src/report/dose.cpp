@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "report/arm_order.h"
+#include "report/cache_in_force.h"
 #include "report/means.h"
 #include "stats/bootstrap.h"
 #include "stats/descriptive.h"
@@ -124,7 +125,7 @@ void fit(DoseCurve& curve, const record::StudyInfo& study, const AnalyseOptions&
   }
   const std::set<double> different(x.begin(), x.end());
   if (different.size() < 2) {
-    curve.empty_reason = x.empty() ? "no random arm has this outcome"
+    curve.empty_reason = x.empty() ? "no random arm that acts between turns has this outcome"
                                    : "every seed of the random arms kept the same share";
     return;
   }
@@ -149,6 +150,7 @@ DoseCurve make_curve(const StudyData& data, const AnalyseOptions& options,
   for (const record::UnitRecord& unit : data.units) {
     const auto arm = arms.find(unit.arm);
     if (arm == arms.end() || arm->second->kind == "no_instruction") continue;
+    if (is_query_visible(*arm->second)) continue;
     const UnitMean mean = outcome_of(unit);
     if (mean.values.empty()) continue;
     const double kept = ordered_mean(mean.kept);
@@ -165,6 +167,7 @@ DoseCurve make_curve(const StudyData& data, const AnalyseOptions& options,
     return std::tie(a.conversation, a.arm, a.unit_id) < std::tie(b.conversation, b.arm, b.unit_id);
   });
   for (const record::ArmInfo& arm : data.study.arms) {
+    if (is_query_visible(arm)) curve.left_out.push_back(arm.name);
     const auto found = others.find(arm.name);
     if (found == others.end()) continue;
     curve.arms.push_back({arm.name, *found->second.first.mean(), *found->second.second.mean()});

@@ -1,6 +1,7 @@
 #include "report/report_html.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <tuple>
@@ -194,6 +195,15 @@ std::string other_section(const Analysis& analysis) {
   return section("endpoints", "Other endpoints", table_html(table));
 }
 
+std::string left_out_of_doses(const Analysis& analysis) {
+  if (analysis.doses.empty() || analysis.doses.front().left_out.empty()) return "";
+  return paragraph(
+      fmt::format("Left out, as query-visible: {}. What such an arm evicts within a turn is not in "
+                  "the share that was left after the turn before.",
+                  fmt::join(analysis.doses.front().left_out, ", ")),
+      "note");
+}
+
 std::string dose_section(const Analysis& analysis) {
   TextTable slopes{
       .title = "Change from nothing kept to everything kept, within conversations (random arms)",
@@ -214,7 +224,7 @@ std::string dose_section(const Analysis& analysis) {
                            slope.p ? p_text(*slope.p) : "-", n_points,
                            std::to_string(slope.n_clusters)});
   }
-  std::string body = table_html(slopes);
+  std::string body = table_html(slopes) + left_out_of_doses(analysis);
   if (!analysis.losses.empty()) {
     TextTable losses{.title = "KL(baseline || arm) per token by turns since the first loss",
                      .header = {"arm", "turns since loss", "KL", "n"}};

@@ -288,6 +288,22 @@ TEST(Dose, RecallIsThatOfTheEndpoint) {
   for (const DosePoint& point : curve.points) EXPECT_EQ(point.value, recall.at(point.unit_id));
 }
 
+TEST(Dose, LeavesOutArmsThatEvictWithinTheTurn) {
+  StudyData data = made_study();
+  for (record::ArmInfo& arm : data.study.arms) {
+    if (arm.name == "random" || arm.name == "streaming_64") arm.settings["trigger"] = "cap";
+  }
+  const Analysis analysis = analyse(data, kQuick);
+  for (const DoseCurve& curve : analysis.doses) {
+    EXPECT_TRUE(curve.points.empty() && !curve.response) << curve.outcome;
+    EXPECT_THAT(curve.empty_reason, HasSubstr("acts between turns"));
+    EXPECT_EQ(curve.left_out, (std::vector<std::string>{"streaming_64", "random"}));
+    for (const DoseArm& arm : curve.arms) EXPECT_NE(arm.arm, "streaming_64");
+  }
+  EXPECT_THAT(report_html(data, analysis, {}),
+              HasSubstr("Left out, as query-visible: streaming_64, random."));
+}
+
 TEST(Dose, RandomArmIsTheExperiment) {
   const Analysis analysis = analyse(made_study(), kQuick);
   const DoseCurve& recall = analysis.doses.front();
