@@ -10,6 +10,7 @@
 #include "report/cache_in_force.h"
 #include "report/comparisons.h"
 #include "report/dose.h"
+#include "report/matched_cells.h"
 
 namespace ebb::report {
 namespace {
@@ -67,6 +68,7 @@ std::vector<std::string> warnings_of(const StudyData& data, const Analysis& anal
     }
   }
   add_mixed_contrasts(data.study, out);
+  for (std::string& each : unmatched_contrasts(data)) out.push_back(std::move(each));
   if (analysis.overall.state == Assessability::State::kNotAssessable) {
     out.push_back(
         fmt::format("not assessable on '{}': {}. Losses by eviction cannot show here either",
