@@ -86,10 +86,11 @@ std::string design_section(const Analysis& analysis) {
         {arm.name, arm.kind, arm.policy, arm.positions, shown_scope(arm), settings});
   }
   TextTable contrasts{.title = "Planned contrasts",
-                      .header = {"contrast", "first", "second", "family"},
-                      .n_left = 4};
+                      .header = {"contrast", "first", "second", "family", "equivalent within"},
+                      .n_left = 5};
   for (const record::ContrastInfo& each : study.contrasts) {
-    contrasts.rows.push_back({each.name, each.first, each.second, each.family});
+    contrasts.rows.push_back({each.name, each.first, each.second, each.family,
+                              each.margin ? margin_text(*each.margin, study) : "-"});
   }
   return section("design", "Design", table_html(facts) + table_html(arms) + table_html(contrasts));
 }

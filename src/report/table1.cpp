@@ -72,8 +72,8 @@ TextTable contrasts_table(const Analysis& analysis) {
     if (row.contrast.empty()) continue;
     std::string equivalent(kNone);
     if (row.equivalence) {
-      equivalent = fmt::format("{} (within {:g})", row.equivalence->is_equivalent ? "yes" : "no",
-                               row.equivalence->margin.high);
+      equivalent = fmt::format("{} (within {})", row.equivalence->is_equivalent ? "yes" : "no",
+                               margin_text(row.equivalence->margin.high, analysis.study));
     }
     out.rows.push_back({row.contrast, row.diff ? estimate_text(*row.diff) : std::string(kNone),
                         row.is_identical ? "identical" : or_none(row.p_corrected, p_text),
@@ -303,6 +303,12 @@ std::string bytes_text(double n_bytes) {
   if (n_bytes >= 1e6) return fmt::format("{:.1f} MB", n_bytes / 1e6);
   if (n_bytes >= 1e3) return fmt::format("{:.1f} kB", n_bytes / 1e3);
   return fmt::format("{:.0f} B", n_bytes);
+}
+
+std::string margin_text(double margin, const record::StudyInfo& study) {
+  const std::string& endpoint = study.primary_endpoint;
+  const bool is_in_nats = endpoint == "recall" || endpoint == "kl" || endpoint == "delta_loglik";
+  return fmt::format("{:g}{} of {}", margin, is_in_nats ? " nats a token" : "", endpoint);
 }
 
 std::string estimate_text(const stats::Estimate& estimate) {

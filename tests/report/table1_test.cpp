@@ -189,6 +189,17 @@ TEST(Table1, PrintedFormsEscapeWhatTheirReadersWouldInterpret) {
   EXPECT_THAT(table1_md(analysis), HasSubstr("knorm &lt;64&gt;"));
 }
 
+TEST(Table1, AMarginNamesItsEndpointAndUnit) {
+  StudyData data = made_study();
+  Analysis analysis = analyse(data, kQuick);
+  EXPECT_THAT(table1_md(analysis), HasSubstr("(within 0.1 of rules)"));
+  data.study.primary_endpoint = "recall";
+  analysis = analyse(data, kQuick);
+  EXPECT_THAT(table1_md(analysis), HasSubstr("(within 0.1 nats a token of recall)"));
+  EXPECT_THAT(report_html(data, analysis, {}),
+              HasSubstr("<td class=\"left\">0.1 nats a token of recall</td>"));
+}
+
 TEST(Table1, FitsTheTerminal) {
   const Analysis analysis = analyse(made_study(), kQuick);
   const std::string text = table1_terminal(analysis, 80);
