@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,20 +53,24 @@ class Reference {
 
 }  // namespace
 
-std::optional<double> recall_of(const record::ConversationText& conversation,
-                                const record::UnitRecord& unit) {
-  if (unit.turns.empty() || unit.recall.empty()) return std::nullopt;
-  const std::vector<ScoredItem> items = items_at(conversation, unit.turns.back().turn_id);
+std::vector<const record::RecallProbe*> counted_probes(const record::ConversationText& conversation,
+                                                       const record::UnitRecord& unit) {
+  std::vector<const record::RecallProbe*> out;
+  if (unit.turns.empty() || unit.recall.empty()) return out;
+  int last = unit.turns.back().turn_id;
+  for (const record::TurnText& turn : conversation.turns) {
+    if (turn.speaker == "user") last = turn.turn_id;
+  }
+  const std::vector<ScoredItem> items = items_at(conversation, last);
   const auto is_active = [](const ScoredItem& item) { return item.state == ItemState::kActive; };
   const bool takes_all = std::none_of(items.begin(), items.end(), is_active);
-  Sum sum;
   for (const record::RecallProbe& probe : unit.recall) {
     const bool is_wanted = std::any_of(items.begin(), items.end(), [&](const ScoredItem& item) {
       return is_active(item) && item.instruction->id == probe.instruction_id;
     });
-    if (takes_all || is_wanted) sum.add(probe.loglik);
+    if (takes_all || is_wanted) out.push_back(&probe);
   }
-  return sum.mean();
+  return out;
 }
 
 void add_retention(const record::StudyInfo& study, double min_gain, record::StudyScores& scores) {

@@ -130,7 +130,7 @@ class UnitScorer {
       const EndpointMean& mean = means_[endpoint];
       if (!mean.is_incomplete) write(endpoint, mean.mean.value());
     }
-    write("recall", recall_of(*conversation_.text, unit_));
+    write_recall();
     write_fidelity();
   }
 
@@ -139,6 +139,11 @@ class UnitScorer {
     Mean mean;                   // over scored turns
     bool is_incomplete = false;  // a turn's value is still to come, so there is no mean yet
   };
+
+  const std::string& class_of(const InstructionText& instruction) const {
+    const std::vector<Rule>& rules = conversation_.rules.at(&instruction);
+    return rules.empty() ? conversation_.text->conflict_type : rules.front().id;
+  }
 
   ItemScore score_item(const ScoredTurn& turn, const ScoredItem& scored) const {
     const InstructionText& instruction = *scored.instruction;
@@ -150,7 +155,7 @@ class UnitScorer {
     item.seed = unit_.seed;
     item.turn_id = turn.turn->turn_id;
     item.instruction_id = instruction.id;
-    item.instruction_class = rules.empty() ? conversation_.text->conflict_type : rules.front().id;
+    item.instruction_class = class_of(instruction);
     item.state = scored.state == ItemState::kActive ? "active" : "outdated";
     score_by_rules(rules, turn.turn->reply, item);
     score_by_judge(judge_, needs_judge(study_, instruction), item);
@@ -186,6 +191,26 @@ class UnitScorer {
     EndpointMean& mean = means_[endpoint];
     if (value) mean.mean.add(*value);
     mean.is_incomplete = mean.is_incomplete || is_incomplete;
+  }
+
+  void write_recall() {
+    Mean recall;
+    for (const record::RecallProbe* probe : counted_probes(*conversation_.text, unit_)) {
+      recall.add(probe->loglik);
+      record::ProbeScore score{.unit_id = unit_.unit_id,
+                               .conversation = unit_.conversation,
+                               .arm = unit_.arm,
+                               .seed = unit_.seed,
+                               .instruction_id = probe->instruction_id,
+                               .loglik = probe->loglik,
+                               .kept_share = probe->kept_share};
+      for (const InstructionText& instruction : conversation_.text->instructions) {
+        if (instruction.id == probe->instruction_id)
+          score.instruction_class = class_of(instruction);
+      }
+      out_.probes.push_back(std::move(score));
+    }
+    write("recall", recall.value());
   }
 
   void write_fidelity() {

@@ -9,8 +9,8 @@
 //   combined       rule where there is one, else judge; weighted where there are both. Absent
 //                  while an active instruction has neither
 //   perseveration  the share that outdated instructions are still obeyed: by rule, else by judge
-//   recall         mean over the probes of instructions active at the end (all probes where none is
-//                  active) of the log-likelihood per token
+//   recall         mean over the probes of instructions active in the conversation's last turn (all
+//                  probes where none is active) of the log-likelihood per token
 //   retention      (recall - R0) / (R1 - R0), R1 of the baseline, R0 of the arm that never got the
 //                  instructions, same conversation and seed (else the mean over seeds); absent
 //                  where R1 - R0 is at most kMinRecallGain

@@ -26,6 +26,18 @@ struct ItemScore {
   std::string detail = {};       // what was found, one line
 };
 
+// One probe that counts: of an instruction that should be obeyed at the end.
+struct ProbeScore {
+  std::string unit_id = {};
+  std::string conversation = {};
+  std::string arm = {};
+  uint64_t seed = 0;
+  std::string instruction_id = {};
+  std::string instruction_class = {};  // as an item's
+  double loglik = 0;                   // per token
+  double kept_share = 0;               // of the instruction's cells, when it was asked
+};
+
 // One unit's value on one endpoint: the rows of scores.csv.
 struct UnitScore {
   std::string unit_id = {};
@@ -39,6 +51,7 @@ struct UnitScore {
 
 struct StudyScores {
   std::vector<ItemScore> items = {};
+  std::vector<ProbeScore> probes = {};
   std::vector<UnitScore> units = {};
   std::string judge_name = {};  // "" where no judge ran
   size_t n_pending = 0;         // judge answers still missing

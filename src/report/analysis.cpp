@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "report/arm_facts.h"
+#include "report/cache_in_force.h"
 #include "report/comparisons.h"
 #include "report/dose.h"
+#include "report/matched_cells.h"
 
 namespace ebb::report {
 namespace {
@@ -19,12 +21,31 @@ size_t count_confirmatory(const record::StudyInfo& study) {
                     [](const auto& contrast) { return contrast.family == "confirmatory"; }));
 }
 
+// A contrast of two policies of which only one may know what is asked.
+void add_mixed_contrasts(const record::StudyInfo& study, std::vector<std::string>& out) {
+  const auto arm_named = [&](const std::string& name) {
+    const auto found = std::find_if(study.arms.begin(), study.arms.end(),
+                                    [&](const record::ArmInfo& arm) { return arm.name == name; });
+    return found == study.arms.end() ? record::ArmInfo{} : *found;
+  };
+  for (const record::ContrastInfo& contrast : study.contrasts) {
+    const record::ArmInfo first = arm_named(contrast.first);
+    const record::ArmInfo second = arm_named(contrast.second);
+    if (first.kind != "treatment" || second.kind != "treatment") continue;
+    if (is_query_visible(first) == is_query_visible(second)) continue;
+    out.push_back(fmt::format("contrast '{}': of its arms only '{}' is query-visible",
+                              contrast.name, is_query_visible(first) ? first.name : second.name));
+  }
+}
+
 std::vector<std::string> warnings_of(const StudyData& data, const Analysis& analysis) {
   std::vector<std::string> out;
   for (const ArmFacts& arm : analysis.arms) {
     if (arm.never_removed) {
       out.push_back(fmt::format(
-          "arm '{}' never removed a cell: it is the baseline under another name", arm.info.name));
+          "arm '{}' never removed a cell before its last reply: it is the baseline under another "
+          "name",
+          arm.info.name));
     }
     if (arm.n_units == 0) out.push_back(fmt::format("arm '{}' has no units", arm.info.name));
   }
@@ -46,6 +67,8 @@ std::vector<std::string> warnings_of(const StudyData& data, const Analysis& anal
                                 row.contrast, row.n_unpaired));
     }
   }
+  add_mixed_contrasts(data.study, out);
+  for (std::string& each : unmatched_contrasts(data)) out.push_back(std::move(each));
   if (analysis.overall.state == Assessability::State::kNotAssessable) {
     out.push_back(
         fmt::format("not assessable on '{}': {}. Losses by eviction cannot show here either",

@@ -19,14 +19,16 @@ namespace ebb::report {
 struct ArmFacts {
   record::ArmInfo info = {};
   size_t n_units = 0;
-  std::optional<double> cells_kept = {};        // after the last turn, of a layer and KV head
-  std::optional<double> bytes_kept = {};        // keys and values after the last turn
+  bool is_query_visible = false;  // its policy ran when the message was known
+  // Of the cache that the last reply was made from: see cache_in_force.h.
+  std::optional<double> cells_kept = {};        // of a layer and KV head
+  std::optional<double> bytes_kept = {};        // keys and values
   std::optional<double> kept_of_baseline = {};  // cells kept / the baseline's, same conversations
   size_t n_replies = 0;                         // generated, not recorded
   std::optional<double> cap_hit_rate = {};      // share of them cut by the length limit
   std::optional<double> reply_tokens = {};
   std::optional<double> loop_rate = {};  // share of them that mostly repeat themselves
-  uint64_t n_removed = 0;
+  uint64_t n_removed = 0;                // by then
   bool never_removed = false;  // a treatment that changed nothing: the baseline under another name
 };
 
@@ -47,7 +49,7 @@ struct EndpointResult {
 
 struct ClassResult {
   std::string name = {};
-  size_t n_items = 0;  // judged items of active instructions
+  size_t n_items = 0;  // judged items of active instructions, or their probes
   Assessability assessability = {};
   std::vector<stats::ArmRow> rows = {};  // all exploratory
 };
@@ -73,7 +75,8 @@ struct DoseCurve {
   std::vector<DosePoint> points = {};
   std::optional<stats::DoseResponse> response = {};
   std::vector<DoseArm> arms = {};
-  std::string empty_reason = {};  // why there is no curve
+  std::vector<std::string> left_out = {};  // query-visible arms: see dose_curves
+  std::string empty_reason = {};           // why there is no curve
 };
 
 // One arm in the plane of cells kept and what is remembered.
@@ -101,7 +104,7 @@ struct Analysis {
   std::vector<stats::ArmRow> effects = {};  // baseline - arm for every other arm, primary endpoint
   std::vector<EndpointResult> others = {};  // exploratory
   Assessability overall = {};
-  std::vector<ClassResult> classes = {};
+  std::vector<ClassResult> classes = {};  // on the primary endpoint, where it has classes
   std::vector<DoseCurve> doses = {};
   std::string forgetting_endpoint = {};  // of the points below
   std::vector<ForgettingPoint> forgetting = {};

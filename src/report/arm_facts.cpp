@@ -3,25 +3,30 @@
 #include <map>
 
 #include "report/arm_order.h"
+#include "report/cache_in_force.h"
 #include "report/means.h"
 
 namespace ebb::report {
 namespace {
 
-struct Sums {
+// The cache that last replies were made from, at one of the two moments.
+struct CacheMeans {
   ConversationMeans cells;
   ConversationMeans bytes;
+};
+
+struct Sums {
+  std::map<Moment, CacheMeans> cache;
   ConversationMeans tokens;
   size_t n_units = 0;
   size_t n_replies = 0;
   size_t n_capped = 0;
   size_t n_loops = 0;
-  uint64_t n_removed = 0;
+  std::map<Moment, uint64_t> n_removed;
 };
 
-void add_unit(Sums& sums, const record::UnitRecord& unit) {
+void add_unit(Sums& sums, const record::UnitRecord& unit, const CacheInForce& in_force) {
   ++sums.n_units;
-  sums.n_removed += unit.n_removed;
   for (const record::UnitTurn& turn : unit.turns) {
     if (turn.is_recorded) continue;
     ++sums.n_replies;
@@ -29,9 +34,13 @@ void add_unit(Sums& sums, const record::UnitRecord& unit) {
     sums.n_loops += turn.repeated_share > kLoopShare ? 1 : 0;
     sums.tokens.add(unit.conversation, turn.reply_tokens);
   }
-  if (unit.turns.empty()) return;
-  sums.cells.add(unit.conversation, unit.turns.back().cells_after);
-  sums.bytes.add(unit.conversation, static_cast<double>(unit.turns.back().bytes_cells));
+  for (const Moment moment : {Moment::kBeforeLastTurn, Moment::kAfterLastTurn}) {
+    sums.n_removed[moment] += in_force.n_removed(unit, moment);
+    const auto state = in_force.of(unit, moment);
+    if (!state) continue;
+    sums.cache[moment].cells.add(unit.conversation, state->cells);
+    sums.cache[moment].bytes.add(unit.conversation, state->bytes);
+  }
 }
 
 // Only over conversations that both have, so that a long conversation missing in one does not
@@ -57,24 +66,28 @@ std::optional<double> share(size_t n, size_t n_all) {
 }  // namespace
 
 std::vector<ArmFacts> arm_facts(const StudyData& data) {
+  const CacheInForce in_force(data);
   std::map<std::string, Sums> by_arm;
-  for (const record::UnitRecord& unit : data.units) add_unit(by_arm[unit.arm], unit);
+  for (const record::UnitRecord& unit : data.units) add_unit(by_arm[unit.arm], unit, in_force);
   const record::ArmInfo* baseline = arm_of_kind(data.study, "baseline");
   std::vector<ArmFacts> out;
   for (const record::ArmInfo& info : data.study.arms) {
-    const Sums& sums = by_arm[info.name];
+    Sums& sums = by_arm[info.name];
+    const Moment moment = moment_of(info);
+    const CacheMeans& cache = sums.cache[moment];
     ArmFacts facts{.info = info, .n_units = sums.n_units};
-    facts.cells_kept = sums.cells.mean();
-    facts.bytes_kept = sums.bytes.mean();
+    facts.is_query_visible = is_query_visible(info);
+    facts.cells_kept = cache.cells.mean();
+    facts.bytes_kept = cache.bytes.mean();
     if (baseline != nullptr) {
-      facts.kept_of_baseline = share_of(sums.cells, by_arm[baseline->name].cells);
+      facts.kept_of_baseline = share_of(cache.cells, by_arm[baseline->name].cache[moment].cells);
     }
     facts.n_replies = sums.n_replies;
     facts.cap_hit_rate = share(sums.n_capped, sums.n_replies);
     facts.loop_rate = share(sums.n_loops, sums.n_replies);
     facts.reply_tokens = sums.tokens.mean();
-    facts.n_removed = sums.n_removed;
-    facts.never_removed = info.kind == "treatment" && sums.n_units > 0 && sums.n_removed == 0;
+    facts.n_removed = sums.n_removed[moment];
+    facts.never_removed = info.kind == "treatment" && sums.n_units > 0 && facts.n_removed == 0;
     out.push_back(facts);
   }
   return out;

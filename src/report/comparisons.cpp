@@ -83,28 +83,53 @@ void correct_again(std::vector<ArmRow>& rows, Family family, stats::Correction c
   }
 }
 
-std::optional<double> item_value(const record::ItemScore& item, const std::string& endpoint) {
-  if (endpoint == "rules_loose") return item.rule_loose;
-  if (endpoint == "judge") return item.judge;
-  if (endpoint == "combined") return item.combined;
-  return item.rule_strict;
+// Where a verdict on one instruction holds an endpoint's value; null: the endpoint has none there.
+std::optional<double> record::ItemScore::*item_field(const std::string& endpoint) {
+  if (endpoint == "rules") return &record::ItemScore::rule_strict;
+  if (endpoint == "rules_loose") return &record::ItemScore::rule_loose;
+  if (endpoint == "judge") return &record::ItemScore::judge;
+  if (endpoint == "combined") return &record::ItemScore::combined;
+  return nullptr;
 }
 
-// A unit's score in a class is the mean over its items.
-std::vector<ScoreRow> class_scores(const std::vector<const record::ItemScore*>& items,
-                                   const std::string& endpoint) {
-  std::map<std::string, std::pair<ScoreRow, std::vector<double>>> units;
-  for (const record::ItemScore* item : items) {
-    const auto value = item_value(*item, endpoint);
-    if (!value) continue;
-    auto& [row, values] = units[item->unit_id];
-    row = {.conversation = item->conversation, .arm = item->arm, .seed = item->seed};
-    values.push_back(*value);
+// The values of one class; a unit's score in it is the mean over its instructions.
+class ClassScores {
+ public:
+  template <typename Score>  // ItemScore or ProbeScore
+  void add(const Score& score, double value) {
+    auto& [row, values] = units_[score.unit_id];
+    row = {.conversation = score.conversation, .arm = score.arm, .seed = score.seed};
+    values.push_back(value);
+    ++n_values_;
   }
-  std::vector<ScoreRow> out;
-  for (auto& [unit, entry] : units) {
-    entry.first.score = ordered_mean(entry.second);
-    out.push_back(entry.first);
+  std::vector<ScoreRow> rows() const {
+    std::vector<ScoreRow> out;
+    for (const auto& [unit, entry] : units_) {
+      out.push_back(entry.first);
+      out.back().score = ordered_mean(entry.second);
+    }
+    return out;
+  }
+  size_t n_values() const { return n_values_; }
+
+ private:
+  std::map<std::string, std::pair<ScoreRow, std::vector<double>>> units_;
+  size_t n_values_ = 0;
+};
+
+std::map<std::string, ClassScores> scores_by_class(const record::StudyScores& scores,
+                                                   const std::string& endpoint) {
+  std::map<std::string, ClassScores> out;
+  if (endpoint == "recall") {
+    for (const record::ProbeScore& probe : scores.probes) {
+      out[probe.instruction_class].add(probe, probe.loglik);
+    }
+  }
+  const auto field = item_field(endpoint);
+  if (field == nullptr) return out;
+  for (const record::ItemScore& item : scores.items) {
+    if (item.state == "active" && item.*field)
+      out[item.instruction_class].add(item, *(item.*field));
   }
   return out;
 }
@@ -233,7 +258,7 @@ Assessability assess(const record::StudyInfo& study, const std::vector<ScoreRow>
   Assessability out{.diff = row.diff, .n_conversations = row.n_conversations};
   out.state = State::kNotAssessable;
   if (row.is_identical) {
-    out.reason = "replies score the same with and without the instruction";
+    out.reason = "scores are the same with and without the instruction";
   } else if (!row.diff->interval) {
     out.reason = "one conversation has no interval";
   } else if (row.diff->interval->low > 0) {
@@ -246,18 +271,17 @@ Assessability assess(const record::StudyInfo& study, const std::vector<ScoreRow>
   return out;
 }
 
+bool has_classes(const std::string& endpoint) {
+  return endpoint == "recall" || item_field(endpoint) != nullptr;
+}
+
 std::vector<ClassResult> class_results(const StudyData& data,
                                        const stats::CompareOptions& options) {
-  std::map<std::string, std::vector<const record::ItemScore*>> by_class;
-  for (const record::ItemScore& item : data.scores.items) {
-    if (item.state == "active") by_class[item.instruction_class].push_back(&item);
-  }
   std::vector<ClassResult> out;
-  for (const auto& [name, items] : by_class) {
-    const std::vector<ScoreRow> scores = class_scores(items, data.study.primary_endpoint);
-    if (scores.empty()) continue;
+  for (const auto& [name, each] : scores_by_class(data.scores, data.study.primary_endpoint)) {
+    const std::vector<ScoreRow> scores = each.rows();
     out.push_back({.name = name,
-                   .n_items = items.size(),
+                   .n_items = each.n_values(),
                    .assessability = assess(data.study, scores, options),
                    .rows = planned_rows(data.study, scores, Plan::kExploratory, options)});
   }

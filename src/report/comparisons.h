@@ -37,8 +37,12 @@ std::vector<stats::ArmRow> baseline_effects(const record::StudyInfo& study,
 Assessability assess(const record::StudyInfo& study, const std::vector<stats::ScoreRow>& scores,
                      const stats::CompareOptions& options);
 
-// Per instruction class: the scores of its active items, on the item values behind the primary
-// endpoint (rule_strict where the endpoint is no item value).
+// Whether the endpoint has a value for each instruction, and so for each class: those of verdicts
+// have, and recall. Others (retention, kl, ...) are values of a whole unit.
+bool has_classes(const std::string& endpoint);
+
+// The primary endpoint per instruction class, over active items or counted probes.  Empty where the
+// endpoint has no classes.
 std::vector<ClassResult> class_results(const StudyData& data, const stats::CompareOptions& options);
 
 }  // namespace ebb::report

@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "report/arm_order.h"
+#include "report/cache_in_force.h"
 #include "report/means.h"
 #include "stats/bootstrap.h"
 #include "stats/descriptive.h"
@@ -46,6 +47,11 @@ std::optional<double> kept_before(const record::UnitRecord& unit, const record::
 class Outcomes {
  public:
   explicit Outcomes(const StudyData& data) {
+    for (const record::ProbeScore& probe : data.scores.probes) {
+      UnitMean& unit = recall_[probe.unit_id];
+      unit.kept.push_back(probe.kept_share);
+      unit.values.push_back(probe.loglik);
+    }
     const record::ArmInfo* baseline = arm_of_kind(data.study, "baseline");
     for (const record::ItemScore& item : data.scores.items) {
       if (item.state != "active" || !item.rule_strict) continue;
@@ -56,13 +62,9 @@ class Outcomes {
     }
   }
 
-  static UnitMean recall(const record::UnitRecord& unit) {
-    UnitMean out;
-    for (const record::RecallProbe& probe : unit.recall) {
-      out.kept.push_back(probe.kept_share);
-      out.values.push_back(probe.loglik);
-    }
-    return out;
+  UnitMean recall(const record::UnitRecord& unit) const {
+    const auto found = recall_.find(unit.unit_id);
+    return found == recall_.end() ? UnitMean{} : found->second;
   }
   UnitMean rules(const record::UnitRecord& unit) const {
     return of_items(unit, [](double arm, std::optional<double>) { return std::optional(arm); });
@@ -104,6 +106,7 @@ class Outcomes {
     return ordered_mean(found->second);
   }
 
+  std::map<std::string, UnitMean> recall_;
   std::map<std::string, std::vector<const record::ItemScore*>> items_;
   std::map<std::string, std::map<ItemKey, std::vector<double>>> baseline_;
 };
@@ -122,7 +125,7 @@ void fit(DoseCurve& curve, const record::StudyInfo& study, const AnalyseOptions&
   }
   const std::set<double> different(x.begin(), x.end());
   if (different.size() < 2) {
-    curve.empty_reason = x.empty() ? "no random arm has this outcome"
+    curve.empty_reason = x.empty() ? "no random arm that acts between turns has this outcome"
                                    : "every seed of the random arms kept the same share";
     return;
   }
@@ -147,6 +150,7 @@ DoseCurve make_curve(const StudyData& data, const AnalyseOptions& options,
   for (const record::UnitRecord& unit : data.units) {
     const auto arm = arms.find(unit.arm);
     if (arm == arms.end() || arm->second->kind == "no_instruction") continue;
+    if (is_query_visible(*arm->second)) continue;
     const UnitMean mean = outcome_of(unit);
     if (mean.values.empty()) continue;
     const double kept = ordered_mean(mean.kept);
@@ -163,6 +167,7 @@ DoseCurve make_curve(const StudyData& data, const AnalyseOptions& options,
     return std::tie(a.conversation, a.arm, a.unit_id) < std::tie(b.conversation, b.arm, b.unit_id);
   });
   for (const record::ArmInfo& arm : data.study.arms) {
+    if (is_query_visible(arm)) curve.left_out.push_back(arm.name);
     const auto found = others.find(arm.name);
     if (found == others.end()) continue;
     curve.arms.push_back({arm.name, *found->second.first.mean(), *found->second.second.mean()});
@@ -177,7 +182,7 @@ std::vector<DoseCurve> dose_curves(const StudyData& data, const AnalyseOptions& 
   const Outcomes outcomes(data);
   std::vector<DoseCurve> out;
   out.push_back(make_curve(data, options, "recall", "recall, log-likelihood a token",
-                           [](const auto& unit) { return Outcomes::recall(unit); }));
+                           [&](const auto& unit) { return outcomes.recall(unit); }));
   out.push_back(make_curve(data, options, "rules", "share of rules obeyed",
                            [&](const auto& unit) { return outcomes.rules(unit); }));
   out.push_back(make_curve(data, options, "correct_to_wrong", "right in the baseline, now wrong",

@@ -10,7 +10,8 @@ namespace ebb::report {
 
 // One curve an outcome, in a fixed order, empty ones with their reason. Each unit is one point, the
 // mean over its instructions: older instructions have both fewer cells and another level, and would
-// pass for a dose if they were points of their own.
+// pass for a dose if they were points of their own. Query-visible arms are left out: what they
+// evict within a turn is not in the shares after the turn before, and they have another task.
 std::vector<DoseCurve> dose_curves(const StudyData& data, const AnalyseOptions& options);
 
 // Each arm's cells kept against the endpoint.  Empty where no baseline ran.

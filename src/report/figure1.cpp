@@ -63,13 +63,16 @@ std::string gp_text(const std::string& text) {
   return out + "'";
 }
 
+// Of a query-visible arm: the caption says what it means.
+constexpr const char* kMark = " (q)";
+
 // Labels of tics are formats, where % starts a number.
-std::string tic_text(const std::string& text) {
+std::string tic_text(const ArmFacts& arm) {
   std::string out;
-  for (const char c : cut(one_line(text), kLabelCharactersMax)) {
+  for (const char c : cut(one_line(arm.info.name), kLabelCharactersMax)) {
     out += c == '%' ? "%%" : std::string(1, c);
   }
-  return gp_text(out);
+  return gp_text(out + (arm.is_query_visible ? kMark : ""));
 }
 
 const DoseCurve* shown_dose(const Analysis& analysis) {
@@ -259,7 +262,8 @@ std::string effect_panel(const Analysis& analysis) {
   stats::Interval range;
   for (const Row& row : rows_of(analysis)) {
     if (row.panel != "effect") continue;
-    tics += fmt::format("{}{} {}", tics.empty() ? "" : ", ", tic_text(row.label), row.series);
+    tics += fmt::format("{}{} {}", tics.empty() ? "" : ", ", tic_text(analysis.arms[row.series]),
+                        row.series);
     parts.push_back(source("effect", row.series, {3, 6, 4, 5}) + " with xerrorbars " +
                     points_style(analysis, row.series));
     range = {std::min(range.low, row.x_interval->low), std::max(range.high, row.x_interval->high)};
@@ -347,7 +351,9 @@ std::string figure1_csv(const Analysis& analysis) {
 std::string figure1_gp(const Analysis& analysis) {
   size_t n_label = 8;
   for (const stats::ArmRow& row : analysis.effects) {
-    n_label = std::max(n_label, std::min(row.arm.size(), kLabelCharactersMax + 3));
+    const bool is_marked = analysis.arms[place_of(analysis, row.arm)].is_query_visible;
+    n_label = std::max(n_label, std::min(row.arm.size(), kLabelCharactersMax + 3) +
+                                    (is_marked ? std::string_view(kMark).size() : 0));
   }
   const double height = std::max(2.6, 1.3 + 0.2 * static_cast<double>(analysis.arms.size()));
   // Letters are about 4.9 points wide in a page of 7.2 inches of 72 points.

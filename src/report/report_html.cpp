@@ -1,11 +1,14 @@
 #include "report/report_html.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <tuple>
 
 #include "report/arm_order.h"
+#include "report/cache_in_force.h"
+#include "report/comparisons.h"
 #include "report/table1.h"
 
 // Made from assets/report.css, .js and .html.
@@ -79,13 +82,15 @@ std::string design_section(const Analysis& analysis) {
       if (value.empty() || key == "policy" || is_same_everywhere(study, key, value)) continue;
       settings += fmt::format("{}{}={}", settings.empty() ? "" : ", ", key, value);
     }
-    arms.rows.push_back({arm.name, arm.kind, arm.policy, arm.positions, arm.scope, settings});
+    arms.rows.push_back(
+        {arm.name, arm.kind, arm.policy, arm.positions, shown_scope(arm), settings});
   }
   TextTable contrasts{.title = "Planned contrasts",
-                      .header = {"contrast", "first", "second", "family"},
-                      .n_left = 4};
+                      .header = {"contrast", "first", "second", "family", "equivalent within"},
+                      .n_left = 5};
   for (const record::ContrastInfo& each : study.contrasts) {
-    contrasts.rows.push_back({each.name, each.first, each.second, each.family});
+    contrasts.rows.push_back({each.name, each.first, each.second, each.family,
+                              each.margin ? margin_text(*each.margin, study) : "-"});
   }
   return section("design", "Design", table_html(facts) + table_html(arms) + table_html(contrasts));
 }
@@ -139,11 +144,10 @@ std::vector<std::string> assess_cells(const std::string& name, const std::string
 }
 
 std::string class_section(const Analysis& analysis) {
-  TextTable table{.title = "Baseline minus no instruction",
+  TextTable table{.title = "Baseline minus no instruction: " + analysis.primary.endpoint,
                   .header = {"class", "verdict", "why", "difference", "n", "items"},
                   .n_left = 3};
-  table.rows.push_back(
-      assess_cells("all (" + analysis.primary.endpoint + ")", "-", analysis.overall));
+  table.rows.push_back(assess_cells("all", "-", analysis.overall));
   std::string results;
   for (const ClassResult& each : analysis.classes) {
     table.rows.push_back(assess_cells(each.name, std::to_string(each.n_items), each.assessability));
@@ -161,9 +165,16 @@ std::string class_section(const Analysis& analysis) {
     }
     if (!contrasts.rows.empty()) results += table_html(contrasts);
   }
-  const std::string about = paragraph(
-      "A class in which replies score the same without the instruction cannot show that eviction "
-      "made the model forget it. Nothing is said about eviction there.");
+  std::string about = paragraph(
+      "A class that scores the same without the instruction cannot show that eviction made the "
+      "model forget it. Nothing is said about eviction there.");
+  if (!has_classes(analysis.primary.endpoint)) {
+    about += paragraph(
+        fmt::format("'{}' is a value of a whole reply or conversation, not of one instruction: "
+                    "there is none by class.",
+                    analysis.primary.endpoint),
+        "note");
+  }
   return section("classes", "Instruction classes", about + table_html(table) + results);
 }
 
@@ -183,6 +194,15 @@ std::string other_section(const Analysis& analysis) {
   }
   if (table.rows.empty()) return "";
   return section("endpoints", "Other endpoints", table_html(table));
+}
+
+std::string left_out_of_doses(const Analysis& analysis) {
+  if (analysis.doses.empty() || analysis.doses.front().left_out.empty()) return "";
+  return paragraph(
+      fmt::format("Left out, as query-visible: {}. What such an arm evicts within a turn is not in "
+                  "the share that was left after the turn before.",
+                  fmt::join(analysis.doses.front().left_out, ", ")),
+      "note");
 }
 
 std::string dose_section(const Analysis& analysis) {
@@ -205,7 +225,7 @@ std::string dose_section(const Analysis& analysis) {
                            slope.p ? p_text(*slope.p) : "-", n_points,
                            std::to_string(slope.n_clusters)});
   }
-  std::string body = table_html(slopes);
+  std::string body = table_html(slopes) + left_out_of_doses(analysis);
   if (!analysis.losses.empty()) {
     TextTable losses{.title = "KL(baseline || arm) per token by turns since the first loss",
                      .header = {"arm", "turns since loss", "KL", "n"}};
@@ -246,9 +266,11 @@ std::string figure_section(const FigureText& figure) {
     body = "<div class=\"figure\">" + figure.svg.substr(begin) + "</div>\n";
   }
   body += paragraph(
-      "a: difference to the baseline with its interval; right of the line is worse, the dashed "
+      "a: difference to the baseline with its interval; right of the line is worse, (q) marks a "
+      "query-visible arm, the dashed "
       "line "
-      "is the arm without instructions. b: the same symbols; arms of one policy are joined. c: "
+      "is the arm without instructions. b: cells that the last reply was made from, the same "
+      "symbols; arms of one policy are joined. c: "
       "random arms, one grey ring a unit, the curve within conversations with its interval; other "
       "arms are placed beside it, not compared.",
       "note");

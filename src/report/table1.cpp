@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "report/cache_in_force.h"
 #include "report/csv.h"
 
 namespace ebb::report {
@@ -42,8 +43,9 @@ TextTable arms_table(const Analysis& analysis) {
     const auto found = by_name.find(row.arm);
     const ArmFacts facts = found == by_name.end() ? ArmFacts{} : *found->second;
     out.rows.push_back(
-        {row.arm + (facts.never_removed ? " (!)" : ""), estimate_text(row.score),
-         std::to_string(row.n_conversations), std::to_string(row.n_seeds),
+        {row.arm + (facts.is_query_visible ? " (query-visible)" : "") +
+             (facts.never_removed ? " (!)" : ""),
+         estimate_text(row.score), std::to_string(row.n_conversations), std::to_string(row.n_seeds),
          row.n_conversations > 1 ? score_text(row.score.sd) : std::string(kNone),
          or_none(facts.cells_kept, count_text), or_none(facts.kept_of_baseline, percent_text),
          or_none(facts.bytes_kept, bytes_text), or_none(facts.cap_hit_rate, percent_text),
@@ -70,8 +72,8 @@ TextTable contrasts_table(const Analysis& analysis) {
     if (row.contrast.empty()) continue;
     std::string equivalent(kNone);
     if (row.equivalence) {
-      equivalent = fmt::format("{} (within {:g})", row.equivalence->is_equivalent ? "yes" : "no",
-                               row.equivalence->margin.high);
+      equivalent = fmt::format("{} (within {})", row.equivalence->is_equivalent ? "yes" : "no",
+                               margin_text(row.equivalence->margin.high, analysis.study));
     }
     out.rows.push_back({row.contrast, row.diff ? estimate_text(*row.diff) : std::string(kNone),
                         row.is_identical ? "identical" : or_none(row.p_corrected, p_text),
@@ -88,8 +90,19 @@ std::vector<std::string> notes_of(const Analysis& analysis) {
   out.push_back(
       "n counts conversations: seeds are averaged within a conversation before pairing. "
       "Differences are first minus second.");
+  out.push_back(
+      "Cells kept, kept and bytes kept are those that the last reply was made from: after the turn "
+      "before it, since an event at the end of the last turn comes after that reply.");
+  if (std::any_of(analysis.arms.begin(), analysis.arms.end(),
+                  [](const ArmFacts& facts) { return facts.is_query_visible; })) {
+    out.push_back(
+        "query-visible: the arm's policy runs between a message and the end of its reply, so it "
+        "may "
+        "know what is asked. That is an easier task than deciding before the message exists, and "
+        "not to be compared with it as if it were the same. Its cells are those after the last "
+        "turn.");
+  }
   bool is_identical = false;
-  std::string methods;
   for (const ArmRow& row : analysis.primary.rows) {
     is_identical = is_identical || row.is_identical;
     if (row.contrast.empty() || row.note.empty() || row.is_identical) continue;
@@ -268,7 +281,7 @@ std::vector<std::string> csv_fields(const ArmRow& row, const ArmFacts& facts) {
           number_text(facts.cells_kept),
           number_text(facts.bytes_kept),
           facts.info.positions,
-          facts.info.scope,
+          shown_scope(facts.info),
           number_text(facts.cap_hit_rate),
           row.diff ? low_text(row.diff->interval) : "",
           row.diff ? high_text(row.diff->interval) : "",
@@ -290,6 +303,12 @@ std::string bytes_text(double n_bytes) {
   if (n_bytes >= 1e6) return fmt::format("{:.1f} MB", n_bytes / 1e6);
   if (n_bytes >= 1e3) return fmt::format("{:.1f} kB", n_bytes / 1e3);
   return fmt::format("{:.0f} B", n_bytes);
+}
+
+std::string margin_text(double margin, const record::StudyInfo& study) {
+  const std::string& endpoint = study.primary_endpoint;
+  const bool is_in_nats = endpoint == "recall" || endpoint == "kl" || endpoint == "delta_loglik";
+  return fmt::format("{:g}{} of {}", margin, is_in_nats ? " nats a token" : "", endpoint);
 }
 
 std::string estimate_text(const stats::Estimate& estimate) {

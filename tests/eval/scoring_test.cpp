@@ -258,6 +258,30 @@ TEST(Scoring, RecallTakesTheProbesOfActiveInstructions) {
   EXPECT_EQ(score_of(run(conversation, {one}), "base-1", "recall"), -2.0);
 }
 
+TEST(Scoring, ProbesThatCountAreTheOnesThatRecallIsTheMeanOf) {
+  ConversationText conversation = commas();
+  conversation.instructions[0].overridden_by = "second";
+  UnitRecord one = unit("base", "fine");
+  one.recall = {{"first", 4, -1.0, 0.5}, {"second", 9, -3.0, 0.25}};
+  const record::StudyScores scores = run(conversation, {one});
+  ASSERT_EQ(scores.probes.size(), 1U);
+  EXPECT_EQ(scores.probes[0].instruction_id, "second");
+  EXPECT_EQ(scores.probes[0].instruction_class, "ebb:contains");
+  EXPECT_EQ(scores.probes[0].loglik, -3.0);
+  EXPECT_EQ(scores.probes[0].kept_share, 0.25);
+}
+
+// A study of recall alone does not run the last turn; its probes are the same ones.
+TEST(Scoring, RecallDoesNotDependOnWhetherTheLastTurnWasRun) {
+  ConversationText conversation = commas();
+  conversation.turns[2].expects = "second";
+  UnitRecord one = unit("base", "fine");
+  one.recall = {{"first", 4, -1.0, 1}, {"second", 9, -3.0, 1}};
+  EXPECT_EQ(score_of(run(conversation, {one}), "base-1", "recall"), -3.0);
+  one.turns.pop_back();
+  EXPECT_EQ(score_of(run(conversation, {one}), "base-1", "recall"), -3.0);
+}
+
 UnitRecord recalled(const std::string& arm, double loglik, uint64_t seed) {
   UnitRecord one = unit(arm, "fine", seed);
   one.recall = {{"first", 4, loglik, 1}};

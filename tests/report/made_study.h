@@ -128,6 +128,7 @@ inline record::UnitRecord made_unit(const record::ArmInfo& arm, int conversation
     out.repeated_share = seed == 1 && turn == 1 ? 0.9 : 0.1;
     out.cells_before = 30.0 * turn;
     out.cells_after = 30.0 * turn * share;
+    out.n_cells_after = static_cast<uint64_t>(out.cells_after * 8);
     out.bytes_cells = static_cast<uint64_t>(out.cells_after * 512);
     out.n_removed = share < 1 ? 10 : 0;
     if (share < 1) {
@@ -149,11 +150,16 @@ inline record::UnitRecord made_unit(const record::ArmInfo& arm, int conversation
   return unit;
 }
 
+inline const char* made_class(int instruction) {
+  return instruction == 1 ? "formal" : "short_%_reply";
+}
+
 inline void score_unit(StudyData& data, const record::UnitRecord& unit, const std::string& kind,
                        int conversation, const MadeOptions& options) {
   const double share =
       kind == "no_instruction" || options.is_identical ? 1.0 : unit.recall.front().kept_share;
   double sum = 0;
+  double recall = 0;
   for (int i = 1; i <= 2; ++i) {
     record::ItemScore item;
     item.unit_id = unit.unit_id;
@@ -162,7 +168,7 @@ inline void score_unit(StudyData& data, const record::UnitRecord& unit, const st
     item.seed = unit.seed;
     item.turn_id = 3;
     item.instruction_id = "i" + std::to_string(i);
-    item.instruction_class = i == 1 ? "formal" : "short_%_reply";
+    item.instruction_class = made_class(i);
     item.state = "active";
     const uint64_t draw =
         (static_cast<uint64_t>(conversation) * 7 + unit.seed * 3 + static_cast<uint64_t>(i)) % 10;
@@ -175,13 +181,18 @@ inline void score_unit(StudyData& data, const record::UnitRecord& unit, const st
     item.detail = kHostile;
     sum += *item.rule_strict / 2;
     data.scores.items.push_back(item);
+    const record::RecallProbe& probe = unit.recall[static_cast<size_t>(i - 1)];
+    data.scores.probes.push_back({unit.unit_id, unit.conversation, unit.arm, unit.seed,
+                                  item.instruction_id, item.instruction_class, probe.loglik,
+                                  probe.kept_share});
+    recall += probe.loglik / 2;
   }
   const auto add = [&](const std::string& endpoint, double score) {
     data.scores.units.push_back(
         {unit.unit_id, unit.conversation, unit.arm, unit.seed, endpoint, score});
   };
   add("rules", sum);
-  add("recall", unit.recall.front().loglik);
+  add("recall", recall);
   add("retention", share);
 }
 

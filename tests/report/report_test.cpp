@@ -11,6 +11,7 @@
 #include "report/figure1.h"
 #include "report/made_study.h"
 #include "report/report_html.h"
+#include "report/table1.h"
 #include "report/write_report.h"
 
 namespace ebb::report {
@@ -123,6 +124,29 @@ TEST(Report, WarnsOfAnArmThatNeverRemovedACell) {
   const Analysis analysis = analyse(data, kQuick);
   EXPECT_THAT(analysis.warnings, testing::Contains(HasSubstr("'lazy_arm' never removed a cell")));
   EXPECT_THAT(report_html(data, analysis, {}), HasSubstr("never removed a cell"));
+}
+
+TEST(Report, LabelsQueryVisibleArmsEverywhere) {
+  StudyData data = made_study();
+  EXPECT_THAT(table1_md(analyse(data, kQuick)), Not(HasSubstr("query-visible")));
+  for (record::ArmInfo& arm : data.study.arms) {
+    if (arm.name == "streaming_64") arm.settings["trigger"] = "prompt_end,turn_end";
+  }
+  const Analysis analysis = analyse(data, kQuick);
+  EXPECT_THAT(table1_csv(analysis), HasSubstr("\"all layers, query-visible\""));
+  for (const std::string& text :
+       {table1_md(analysis), table1_tex(analysis), table1_terminal(analysis, 80)}) {
+    EXPECT_THAT(text, testing::ContainsRegex("streaming.{1,2}64 \\(query-visible\\)"));
+    EXPECT_THAT(text, HasSubstr("query-visible: the arm's policy runs between a message"));
+  }
+  EXPECT_THAT(figure1_gp(analysis), HasSubstr("'streaming_64 (q)'"));
+  const std::string page = report_html(data, analysis, {});
+  EXPECT_THAT(page, HasSubstr("all layers, query-visible</td>"));
+  EXPECT_THAT(page, HasSubstr("(q) marks a query-visible arm"));
+  EXPECT_THAT(page, HasSubstr("query-visible: the arm&#39;s policy runs between a message"));
+  EXPECT_THAT(analysis.warnings,
+              testing::Contains("contrast 'explore': of its arms only 'streaming_64' is "
+                                "query-visible"));
 }
 
 TEST(Report, SaysNothingAboutEvictionWhereAClassIsNotAssessable) {

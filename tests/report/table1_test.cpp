@@ -8,9 +8,11 @@
 #include <map>
 
 #include "base/error.h"
+#include "eval/scoring.h"
 #include "report/csv.h"
 #include "report/exports.h"
 #include "report/made_study.h"
+#include "report/report_html.h"
 
 namespace ebb::report {
 namespace {
@@ -134,12 +136,12 @@ TEST(Table1, FollowsFromScores) {
   }
 }
 
-TEST(Table1, FactsAreMeansOverTheLastTurn) {
+TEST(Table1, FactsAreOfTheCacheThatTheLastReplyWasMadeFrom) {
   const Records table = parse_csv(table1_csv(analyse(made_study(), kQuick)));
   const auto row = named(table, 2);
   EXPECT_EQ(row.at("arm"), "streaming_128");
-  EXPECT_NEAR(std::stod(row.at("cells_kept")), 54, 1e-9);
-  EXPECT_NEAR(std::stod(row.at("bytes_kept")), 27648, 1);
+  EXPECT_NEAR(std::stod(row.at("cells_kept")), 36, 1e-9);  // after turn 2 of 3
+  EXPECT_NEAR(std::stod(row.at("bytes_kept")), 18432, 1);
   EXPECT_NEAR(std::stod(row.at("cap_hit_rate")), 1.0 / 6, 1e-12);
 }
 
@@ -187,6 +189,17 @@ TEST(Table1, PrintedFormsEscapeWhatTheirReadersWouldInterpret) {
   EXPECT_THAT(table1_md(analysis), HasSubstr("knorm &lt;64&gt;"));
 }
 
+TEST(Table1, AMarginNamesItsEndpointAndUnit) {
+  StudyData data = made_study();
+  Analysis analysis = analyse(data, kQuick);
+  EXPECT_THAT(table1_md(analysis), HasSubstr("(within 0.1 of rules)"));
+  data.study.primary_endpoint = "recall";
+  analysis = analyse(data, kQuick);
+  EXPECT_THAT(table1_md(analysis), HasSubstr("(within 0.1 nats a token of recall)"));
+  EXPECT_THAT(report_html(data, analysis, {}),
+              HasSubstr("<td class=\"left\">0.1 nats a token of recall</td>"));
+}
+
 TEST(Table1, FitsTheTerminal) {
   const Analysis analysis = analyse(made_study(), kQuick);
   const std::string text = table1_terminal(analysis, 80);
@@ -217,6 +230,89 @@ TEST(Exports, RepliesAreTexts) {
   ASSERT_EQ(turns.size(), 1 + data.units.size() * 3);
   EXPECT_THAT(named(turns, 1).at("reply"), HasSubstr(kHostile));
   EXPECT_EQ(named(turns, 1).at("arm"), "baseline");
+}
+
+// Of the probes of one class: over a conversation first, then over conversations.
+double mean_recall(const StudyData& data, const std::string& arm, const std::string& name) {
+  std::map<std::string, std::vector<double>> conversations;
+  for (const record::ProbeScore& probe : data.scores.probes) {
+    if (probe.arm != arm || probe.instruction_class != name) continue;
+    conversations[probe.conversation].push_back(probe.loglik);
+  }
+  std::vector<double> means;
+  for (const auto& [id, values] : conversations) means.push_back(mean_of(values));
+  return mean_of(means);
+}
+
+TEST(Classes, HoldThePrimaryEndpointWhenItIsRecall) {
+  StudyData data = made_study();
+  data.study.primary_endpoint = "recall";
+  for (record::ProbeScore& probe : data.scores.probes) {
+    if (probe.arm == "no_instruction" && probe.instruction_class == "formal") {
+      probe.loglik -= 2 + 0.1 * static_cast<double>(probe.conversation.back() - '0');
+    }
+  }
+  const Analysis analysis = analyse(data, kQuick);
+  ASSERT_EQ(analysis.classes.size(), 2U);
+  EXPECT_EQ(analysis.classes[0].assessability.state, Assessability::State::kAssessable);
+  EXPECT_NEAR(analysis.classes[0].assessability.diff->mean, 2.25, 1e-12);
+  EXPECT_EQ(analysis.classes[1].assessability.state, Assessability::State::kNotAssessable);
+  size_t n_rows = 0;
+  const Records stats = parse_csv(stats_csv(analysis));
+  for (size_t i = 1; i < stats.size(); ++i) {
+    const auto row = named(stats, i);
+    if (row.at("class").empty() || !row.at("contrast").empty()) continue;
+    EXPECT_EQ(row.at("endpoint"), "recall");
+    EXPECT_NEAR(std::stod(row.at("mean")), mean_recall(data, row.at("arm"), row.at("class")),
+                1e-12);
+    ++n_rows;
+  }
+  EXPECT_EQ(n_rows, 2 * data.study.arms.size());
+}
+
+TEST(Classes, AreAbsentWhereTheEndpointIsOfAWholeUnit) {
+  StudyData data = made_study();
+  data.study.primary_endpoint = "retention";
+  const Analysis analysis = analyse(data, kQuick);
+  EXPECT_TRUE(analysis.classes.empty());
+  const Records stats = parse_csv(stats_csv(analysis));
+  for (size_t i = 1; i < stats.size(); ++i) EXPECT_EQ(named(stats, i).at("class"), "");
+  EXPECT_THAT(report_html(data, analysis, {}), HasSubstr("there is none by class"));
+}
+
+// An overridden instruction is asked back too, but counts neither in the endpoint nor in the curve.
+TEST(Dose, RecallIsThatOfTheEndpoint) {
+  StudyData data = made_study();
+  for (record::ConversationText& conversation : data.conversations) {
+    conversation.conflict_type = "none";
+    conversation.turns.back().expects = "second";
+    for (record::InstructionText& each : conversation.instructions) each.rules.clear();
+  }
+  data.scores = eval::score_units(data.study, data.conversations, data.units, nullptr);
+  data.study.primary_endpoint = "recall";
+  std::map<std::string, double> recall;
+  for (const record::UnitScore& score : data.scores.units) {
+    if (score.endpoint == "recall") recall[score.unit_id] = score.score;
+  }
+  const DoseCurve curve = analyse(data, kQuick).doses.front();
+  ASSERT_EQ(curve.points.size(), 24U);
+  for (const DosePoint& point : curve.points) EXPECT_EQ(point.value, recall.at(point.unit_id));
+}
+
+TEST(Dose, LeavesOutArmsThatEvictWithinTheTurn) {
+  StudyData data = made_study();
+  for (record::ArmInfo& arm : data.study.arms) {
+    if (arm.name == "random" || arm.name == "streaming_64") arm.settings["trigger"] = "cap";
+  }
+  const Analysis analysis = analyse(data, kQuick);
+  for (const DoseCurve& curve : analysis.doses) {
+    EXPECT_TRUE(curve.points.empty() && !curve.response) << curve.outcome;
+    EXPECT_THAT(curve.empty_reason, HasSubstr("acts between turns"));
+    EXPECT_EQ(curve.left_out, (std::vector<std::string>{"streaming_64", "random"}));
+    for (const DoseArm& arm : curve.arms) EXPECT_NE(arm.arm, "streaming_64");
+  }
+  EXPECT_THAT(report_html(data, analysis, {}),
+              HasSubstr("Left out, as query-visible: streaming_64, random."));
 }
 
 TEST(Dose, RandomArmIsTheExperiment) {
