@@ -25,10 +25,10 @@
 #include "bench/speed.h"
 #include "bench/study.h"
 
+namespace ebb::bench {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace ebb::bench;
 
 struct Flags {
   std::vector<std::string> models;
@@ -85,8 +85,8 @@ std::vector<fs::path> default_models() {
     }
   }
   if (found.empty()) {
-    throw ebb::Error(ebb::ErrorKind::kUsage,
-                     "found no model in EBB_MODELS or ~/.cache/ebb/models; give one with --model");
+    throw Error(ErrorKind::kUsage,
+                "found no model in EBB_MODELS or ~/.cache/ebb/models; give one with --model");
   }
   return found;
 }
@@ -95,8 +95,7 @@ Settings settings_of(const Flags& flags) {
   Settings settings;
   settings.program = flags.program;
   settings.is_quick = flags.is_quick;
-  settings.n_threads =
-      flags.n_threads > 0 ? flags.n_threads : ebb::platform::cpu_info().n_usable_cores;
+  settings.n_threads = flags.n_threads > 0 ? flags.n_threads : platform::cpu_info().n_usable_cores;
   settings.n_rounds = flags.n_rounds > 0 ? flags.n_rounds : (flags.is_quick ? 3 : 5);
   settings.on_progress = [](const std::string& what) { fmt::print(stderr, "  {}\n", what); };
   return settings;
@@ -146,13 +145,11 @@ void write_results(const Flags& flags, const Report& report) {
   out << report_json(report);
   out.close();
   if (!out) {
-    throw ebb::Error::make(ebb::ErrorKind::kStorage, "{}: cannot be written", flags.json_path);
+    throw Error::make(ErrorKind::kStorage, "{}: cannot be written", flags.json_path);
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run_all(int argc, char** argv) {
   Flags flags;
   CLI::App app{"ebb-bench: ebb beside libllama, on the same files, in the same run"};
   add_flags(app, flags);
@@ -170,7 +167,7 @@ int main(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
-  } catch (const ebb::Error& error) {
+  } catch (const Error& error) {
     fmt::print(stderr, "ebb-bench: {}\n", error.what());
     return error.exit_code();
   } catch (const std::exception& error) {
@@ -178,3 +175,8 @@ int main(int argc, char** argv) {
     return 1;
   }
 }
+
+}  // namespace
+}  // namespace ebb::bench
+
+int main(int argc, char** argv) { return ebb::bench::run_all(argc, argv); }
