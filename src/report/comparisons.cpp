@@ -67,22 +67,6 @@ std::string missing_reason(const stats::Contrast& contrast,
   return is_shared ? "" : "the arms share no conversation";
 }
 
-// A planned contrast without data still counts in the size of its family.
-void correct_again(std::vector<ArmRow>& rows, Family family, stats::Correction correction) {
-  std::vector<ArmRow*> members;
-  std::vector<std::optional<double>> p;
-  for (ArmRow& row : rows) {
-    if (row.family != family) continue;
-    members.push_back(&row);
-    p.push_back(row.p);
-  }
-  const auto adjusted = stats::adjusted_p(p, correction);
-  for (size_t i = 0; i < members.size(); ++i) {
-    members[i]->p_corrected = adjusted[i];
-    members[i]->correction = stats::correction_name(correction);
-  }
-}
-
 // Where a verdict on one instruction holds an endpoint's value; null: the endpoint has none there.
 std::optional<double> record::ItemScore::*item_field(const std::string& endpoint) {
   if (endpoint == "rules") return &record::ItemScore::rule_strict;
@@ -200,8 +184,7 @@ std::vector<ArmRow> planned_rows(const record::StudyInfo& study,
       out.back().note += "scores are not all 0 or 1: permutation instead of McNemar's test";
     }
   }
-  correct_again(out, Family::kConfirmatory, options.confirmatory_correction);
-  correct_again(out, Family::kExploratory, options.exploratory_correction);
+  stats::correct_families(out, options);
   return out;
 }
 

@@ -97,10 +97,9 @@ std::vector<std::string> notes_of(const Analysis& analysis) {
                   [](const ArmFacts& facts) { return facts.is_query_visible; })) {
     out.push_back(
         "query-visible: the arm's policy runs between a message and the end of its reply, so it "
-        "may "
-        "know what is asked. That is an easier task than deciding before the message exists, and "
-        "not to be compared with it as if it were the same. Its cells are those after the last "
-        "turn.");
+        "may know what is asked. That is an easier task than deciding before the message exists, "
+        "and not to be compared with it as if it were the same. Its cells are those after the last "
+        "turn, and kept compares them with the baseline's after that turn.");
   }
   bool is_identical = false;
   for (const ArmRow& row : analysis.primary.rows) {

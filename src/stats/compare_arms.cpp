@@ -130,7 +130,7 @@ ArmRow contrast_row(const Arms& arms, const Contrast& contrast, const CompareOpt
   return row;
 }
 
-void correct(std::vector<ArmRow>& rows, Family family, Correction correction) {
+void correct_family(std::vector<ArmRow>& rows, Family family, Correction correction) {
   std::vector<ArmRow*> members;
   std::vector<std::optional<double>> p;
   for (ArmRow& row : rows) {
@@ -186,9 +186,13 @@ std::vector<ArmRow> compare_arms(std::span<const ScoreRow> rows,
   std::vector<ArmRow> out;
   for (const auto& [arm, scores] : arms) out.push_back(arm_row(arm, scores, options));
   for (const Contrast& contrast : contrasts) out.push_back(contrast_row(arms, contrast, options));
-  correct(out, Family::kConfirmatory, options.confirmatory_correction);
-  correct(out, Family::kExploratory, options.exploratory_correction);
+  correct_families(out, options);
   return out;
+}
+
+void correct_families(std::vector<ArmRow>& rows, const CompareOptions& options) {
+  correct_family(rows, Family::kConfirmatory, options.confirmatory_correction);
+  correct_family(rows, Family::kExploratory, options.exploratory_correction);
 }
 
 }  // namespace ebb::stats

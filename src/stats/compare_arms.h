@@ -80,6 +80,10 @@ std::vector<ArmRow> compare_arms(std::span<const ScoreRow> rows,
                                  std::span<const Contrast> contrasts,
                                  const CompareOptions& options = {});
 
+// Writes corrected p values again, after rows were added: a planned contrast without data still
+// counts in the size of its family.
+void correct_families(std::vector<ArmRow>& rows, const CompareOptions& options);
+
 // "paired permutation", ...: for plans, before there are data.
 std::string_view test_name(PairedTest test);
 
