@@ -99,7 +99,7 @@ TEST_F(StudyProcess, AWrongInputIsNamedAndNothingIsStored) {
   const BadInput inputs[] = {
       {"no model", 3, "no such file (did you mean 'model.gguf'?)", {{"--model", "@/modell.gguf"}}},
       {"a cut model", 3, "found the end of the file", {{"--model", "@/cut.gguf"}}},
-      {"no data", 5, "no.json", {{"--data", "@/no.json"}}},
+      {"no data", 3, "no.json", {{"--data", "@/no.json"}}},
       {"cut data", 3, "cut.json:", {{"--data", "@/cut.json"}}},
       {"an unknown rule", 3, "'ebb:no_digitz'", {{"--data", "@/rule.json"}}},
       {"no turns", 3, "no_turns.json:1", {{"--data", "@/no_turns.json"}}},

@@ -35,6 +35,8 @@ generate = false
 fidelity = false
 recall = true
 cache_maps = 0
+[statistics]
+primary = "recall"
 [[arms]]
 name = "baseline"
 kind = "baseline"
