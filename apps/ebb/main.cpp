@@ -1,14 +1,46 @@
 // The ebb command line: parses, runs one subcommand, turns errors into messages and exit codes.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <new>
 
 #include "base/error.h"
 #include "base/platform.h"
+#include "base/text.h"
 #include "bus_error.h"
 #include "command.h"
+
+namespace {
+
+// CLI11 says that a command is missing where one is misspelt, and knows no nearest option.
+std::string hint_of(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> commands;
+  for (const CLI::App* one : app.get_subcommands({})) commands.push_back(one->get_name());
+  if (argc < 2 || argv[1][0] == '-') return "";
+  const std::string name = argv[1];
+  const auto found = std::find(commands.begin(), commands.end(), name);
+  if (found == commands.end()) {
+    return fmt::format("no command '{}'{}; commands: {}\n", name, ebb::did_you_mean(name, commands),
+                       fmt::join(commands, ", "));
+  }
+  std::vector<std::string> options;
+  for (const CLI::Option* one : app.get_subcommand(name)->get_options()) {
+    for (const std::string& long_name : one->get_lnames()) options.push_back("--" + long_name);
+  }
+  std::string out;
+  for (int i = 2; i < argc; ++i) {
+    const std::string given = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+    const bool is_known = std::find(options.begin(), options.end(), given) != options.end();
+    if (given.starts_with("--") && !is_known) {
+      out += fmt::format("no option '{}'{}\n", given, ebb::did_you_mean(given, options));
+    }
+  }
+  return out;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   // OpenMP threads that wait by spinning for long halve the speed where another program wants a
@@ -43,6 +75,7 @@ int main(int argc, char** argv) {
     }
     return 0;
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0) fmt::print(stderr, "{}", hint_of(app, argc, argv));
     const int code = app.exit(error);
     return code == 0 ? 0 : 2;
   } catch (const ebb::Error& error) {
