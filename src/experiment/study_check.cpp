@@ -9,6 +9,7 @@
 #include "experiment/arm_input.h"
 #include "experiment/study.h"
 #include "experiment/unit_id.h"
+#include "policy/catalogue.h"
 #include "policy/treatment_text.h"
 
 namespace ebb::experiment {
@@ -89,6 +90,13 @@ void add_arm_problems(const Study& study, std::vector<std::string>& problems) {
       if (arm.kind != StudyArmKind::kTreatment && treatment.policy != "full") {
         problems.push_back(fmt::format("arm '{}': kind {} evicts nothing, found policy {}",
                                        arm.name, to_text(arm.kind), treatment.policy));
+      }
+      const bool decides_itself =
+          policy::find_policy(treatment.policy).budget == policy::BudgetRule::kOutcome;
+      if (!arm.share.empty() && decides_itself) {
+        problems.push_back(fmt::format(
+            "arm '{}': the policy {} decides for itself how much stays and cannot have a share",
+            arm.name, treatment.policy));
       }
     } catch (const Error& error) {
       problems.emplace_back(error.what());

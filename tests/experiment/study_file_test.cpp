@@ -111,6 +111,9 @@ TEST(StudyFile, WhatCouldNotBeFinishedOrReportedIsRefused) {
               HasSubstr("'recall' is not measured with measures.recall = false"));
   EXPECT_THAT(error_of(base, {"measures.generate=false", "statistics.primary=rules"}),
               HasSubstr("measures.generate"));
+  EXPECT_THAT(
+      error_of(base + arm("name = \"l\"\ntreatment = \"lagkv_recursive\"\nshare = \"0.5\"")),
+      HasSubstr("cannot have a share"));
   EXPECT_THAT(error_of(base, {"statistics.rule_weight=0"}), HasSubstr("not both 0"));
   EXPECT_THAT(
       error_of(base + "[[contrasts]]\nname = \"c\"\nfirst = \"baseline\"\nsecond = \"baseline\"\n"),
