@@ -34,8 +34,8 @@ inline std::vector<int32_t> golden_ids() {
   return read_json(fixture("hf/ids.json"))["ids"].get<std::vector<int32_t>>();
 }
 
-// One thread: results are the same for any number (strict_tiny_test.cpp), and a step of a tiny model
-// would be spent waiting at barriers.
+// One thread: results are the same for any number (strict_tiny_test.cpp), and a step of a tiny
+// model would be spent waiting at barriers.
 inline EngineOptions with_numerics(Numerics numerics, int n_threads = 1) {
   EngineOptions options;
   options.numerics = numerics;
