@@ -4,6 +4,8 @@
 // behind, so both are left out here.
 #pragma once
 
+#include <cstdint>  // the library's own parts take it as given
+
 #include <toml++/impl/preprocessor.h>
 #undef TOML_ASSERT_ASSUME
 #define TOML_ASSERT_ASSUME(expr) static_assert(true)
