@@ -4,9 +4,9 @@
 // behind, so both are left out here.
 #pragma once
 
-#include <cstdint>  // the library's own parts take it as given
-
 #include <toml++/impl/preprocessor.h>
+
+#include <cstdint>  // the library's own parts take it as given
 #undef TOML_ASSERT_ASSUME
 #define TOML_ASSERT_ASSUME(expr) static_assert(true)
 #pragma push_macro("TOML_UNREACHABLE")
