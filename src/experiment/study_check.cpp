@@ -146,7 +146,8 @@ void add_choice_problem(const char* key, const std::string& found,
 void add_measure_problems(const Study& study, std::vector<std::string>& problems) {
   const std::string& primary = study.primary_endpoint;
   const Measures& measures = study.measures;
-  const auto needs = [&](bool is_measured, const char* measure, std::set<std::string> endpoints) {
+  const auto needs = [&](bool is_measured, const char* measure,
+                         const std::set<std::string>& endpoints) {
     if (is_measured || !endpoints.contains(primary)) return;
     problems.push_back(
         fmt::format("primary: '{}' is not measured with measures.{} = false", primary, measure));

@@ -231,21 +231,21 @@ std::vector<uint64_t> parse_seeds(const toml::node& node, const std::string& whe
   constexpr int64_t kMost = 1'000'000;
   std::vector<uint64_t> seeds;
   const auto fail = [&](const std::string& found) {
-    throw Error::make(ErrorKind::kUsage,
-                      "{}: line {}: seeds: found {}, expected a count from 1 to {} or a list of "
-                      "whole numbers of at least 0",
-                      where, node.source().begin.line, found, kMost);
+    return Error::make(ErrorKind::kUsage,
+                       "{}: line {}: seeds: found {}, expected a count from 1 to {} or a list of "
+                       "whole numbers of at least 0",
+                       where, node.source().begin.line, found, kMost);
   };
   if (const auto n = node.value_exact<int64_t>()) {
-    if (*n < 1 || *n > kMost) fail(std::to_string(*n));
+    if (*n < 1 || *n > kMost) throw fail(std::to_string(*n));
     for (int64_t i = 0; i < *n; ++i) seeds.push_back(static_cast<uint64_t>(i));
     return seeds;
   }
   const toml::array* list = node.as_array();
-  if (list == nullptr || list->empty()) fail(scalar_text(node).value_or("an empty list"));
+  if (list == nullptr || list->empty()) throw fail(scalar_text(node).value_or("an empty list"));
   for (const toml::node& seed : *list) {
     const auto value = seed.value_exact<int64_t>();
-    if (!value || *value < 0) fail(scalar_text(seed).value_or("a list or table"));
+    if (!value || *value < 0) throw fail(scalar_text(seed).value_or("a list or table"));
     seeds.push_back(static_cast<uint64_t>(*value));
   }
   return seeds;
