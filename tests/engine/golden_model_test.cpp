@@ -71,12 +71,14 @@ constexpr const char* kSmol = "SmolLM2-135M-Instruct.Q4_1.gguf";
 constexpr const char* kGemma = "gemma-3-270m-q4_k_m.gguf";
 
 // Skips with what would have to be there.
+// NOLINTBEGIN(bugprone-macro-parentheses): a name that is declared takes none
 #define EBB_NEED_ENGINE(variable, file, numerics)                                            \
   Engine* const variable = engine(file, numerics);                                           \
   if (variable == nullptr) {                                                                 \
     GTEST_SKIP() << "no " << (models_folder() / (file)).string() << "; ./dev setup gets it"; \
   }                                                                                          \
   static_assert(true)
+// NOLINTEND(bugprone-macro-parentheses)
 
 TEST_F(RealModel, PlainLogitsEqualTransformersFloat32) {
   for (const auto& [file, name] : {std::pair{kSmol, "smollm2"}, {kGemma, "gemma270m"}}) {
