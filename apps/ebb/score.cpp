@@ -63,8 +63,13 @@ struct ReadyJudge {
 std::string offline_name(const eval::JudgeCache& cache, const JudgeFlags& flags) {
   std::vector<std::string> names = cache.judge_names();
   if (!flags.judge.empty()) {
+    // A local file goes by its name there, wherever it lies.
+    std::string wanted = flags.judge;
+    if (wanted.starts_with("gguf:")) {
+      wanted = "gguf:" + std::filesystem::path(wanted.substr(5)).filename().string();
+    }
     std::erase_if(names, [&](const std::string& name) {
-      return name != flags.judge && name.rfind(flags.judge + ",", 0) != 0;
+      return name != wanted && name.rfind(wanted + ",", 0) != 0;
     });
   }
   if (names.size() == 1) return names.front();
