@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/llama: libllama's logits for every tiny model that is not F32.
+"""Writes tests/fixtures/llama: libllama's logits for every tiny model.
 
-Per model: <name>.npy with flash attention off and <name>.flash.npy with it on, both with an F32
+F32 models, one of every architecture: <name>.npy with flash attention off and an F32 cache. Others: <name>.npy with flash attention off and <name>.flash.npy with it on, both with an F32
 cache. The distance of the two is libllama's own noise: its quantised kernels also quantise the
 activations, and each build sums in its own order, so a test compares against that noise and against
 HF on the dequantised weights (<name>.dequantised.npy), never bit by bit.
@@ -30,10 +30,13 @@ def main():
         ids = json.load(f)["ids"]
     for path in sorted(glob.glob(os.path.join(args.tiny, "*.gguf"))):
         name = os.path.splitext(os.path.basename(path))[0]
-        if name.endswith("-f32"):
-            continue
         llama = libllama.Model(path)
-        plain, flash = llama.logits(ids), llama.logits(ids, flash=True)
+        plain = llama.logits(ids)
+        if name.endswith("-f32"):
+            llama.close()
+            np.save(os.path.join(args.out, name + ".npy"), plain)
+            continue
+        flash = llama.logits(ids, flash=True)
         llama.close()
         model, _ = hf_models.load(path)
         exact = hf_models.logits(model, ids)
