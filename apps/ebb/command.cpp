@@ -109,16 +109,11 @@ std::vector<int32_t> TextFlags::ids(const model::Tokenizer& tokenizer) const {
   std::vector<int32_t> out;
   if (!ids_path.empty()) {
     const std::string text = read_text(ids_path);
-    const nlohmann::json ids = nlohmann::json::parse(text, nullptr, false);
-    bool is_fine = ids.is_array() && !holds_nul(text);
-    for (const nlohmann::json& id : ids) {
-      const auto n = integer_of<int32_t>(id);
-      is_fine = is_fine && n.has_value();
-      out.push_back(n.value_or(0));
-    }
-    if (!is_fine) {
+    const auto ids = integers_of<int32_t>(nlohmann::json::parse(text, nullptr, false));
+    if (!ids || holds_nul(text)) {
       throw Error::make(ErrorKind::kBadData, "{}: expected a JSON array of token ids", ids_path);
     }
+    out = *ids;
   } else if (!text_path.empty()) {
     out = tokenizer.encode(read_text(text_path), model::ParseSpecial::kNo, model::AddBos::kAsFile);
   } else {

@@ -61,16 +61,11 @@ policy::EvictionPlan plan_from_file(const std::filesystem::path& path, const eng
     }
     plan.kept.emplace_back();
     for (size_t head = 0; head < n_heads; ++head) {
-      std::vector<uint32_t> wanted;
-      bool is_fine = heads[head].is_array();
-      for (const nlohmann::json& ordinal : heads[head]) {
-        const auto n = integer_of<uint32_t>(ordinal);
-        is_fine = is_fine && n.has_value();
-        wanted.push_back(n.value_or(0));
-      }
-      if (!is_fine) {
+      const auto ordinals = integers_of<uint32_t>(heads[head]);
+      if (!ordinals) {
         throw fail(fmt::format("layer {}, head {}: expected an array of ordinals", layer, head));
       }
+      std::vector<uint32_t> wanted = *ordinals;
       std::sort(wanted.begin(), wanted.end());
       sequence.cells()
           .head(static_cast<int>(layer), static_cast<int>(head))

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace ebb {
 
@@ -19,6 +20,19 @@ std::optional<Int> integer_of(const Json& value) {
   if (!value.is_number_integer()) return std::nullopt;
   const auto n = value.template get<int64_t>();
   return std::in_range<Int>(n) ? std::optional<Int>(static_cast<Int>(n)) : std::nullopt;
+}
+
+// An array of such numbers; nothing for anything else.
+template <typename Int, typename Json>
+std::optional<std::vector<Int>> integers_of(const Json& array) {
+  if (!array.is_array()) return std::nullopt;
+  std::vector<Int> out;
+  for (const Json& value : array) {
+    const auto n = integer_of<Int>(value);
+    if (!n) return std::nullopt;
+    out.push_back(*n);
+  }
+  return out;
 }
 
 // No JSON text has one; the library would not see what comes behind it.
