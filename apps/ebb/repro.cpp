@@ -14,7 +14,6 @@
 #include "experiment/conversation_record.h"
 #include "experiment/study_run.h"
 #include "experiment/unit_id.h"
-#include "memory.h"
 #include "study_setup.h"
 
 namespace ebb::app {
@@ -130,19 +129,7 @@ std::unique_ptr<OpenStudy> open_for(const ReproFlags& flags, const record::Study
   }
   ComputeFlags compute = flags.compute;
   compute.numerics = info.numerics;
-  open->tokenizer = model::Tokenizer::load(path);
-  open->format = std::make_unique<model::ChatTemplate>(
-      model::ChatTemplate::find(*open->tokenizer, flags.chat_template));
-  check_fits(engine::plan_memory(*open->model, compute.options(), {}, compute.n_rows_max,
-                                 static_cast<int>(open->study.max_new)),
-             compute.options(), "give fewer --rows");
-  open->engine = open_engine(open->model, compute);
-  open->context.study = &open->study;
-  open->context.engine = open->engine.get();
-  open->context.tokenizer = open->tokenizer;
-  open->context.format = open->format->format();
-  open->context.key =
-      experiment::study_key(open->study, *open->engine, *open->format, open->model_sha256);
+  open_rest(*open, path, flags.chat_template, compute, "give fewer --rows");
   return open;
 }
 

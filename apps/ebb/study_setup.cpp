@@ -79,6 +79,25 @@ void check_rules(const experiment::ConversationSet& data) {
 
 }  // namespace
 
+void open_rest(OpenStudy& open, const std::filesystem::path& model_path,
+               const std::string& chat_template, const ComputeFlags& compute,
+               const std::string& advice) {
+  open.tokenizer = model::Tokenizer::load(model_path);
+  open.format = std::make_unique<model::ChatTemplate>(
+      model::ChatTemplate::find(*open.tokenizer, chat_template));
+  const engine::EngineOptions options = compute.options();
+  check_fits(engine::plan_memory(*open.model, options, {}, options.n_rows_max,
+                                 static_cast<int>(open.study.max_new)),
+             options, advice);
+  open.engine = open_engine(open.model, compute);
+  open.context.study = &open.study;
+  open.context.engine = open.engine.get();
+  open.context.tokenizer = open.tokenizer;
+  open.context.format = open.format->format();
+  open.context.key =
+      experiment::study_key(open.study, *open.engine, *open.format, open.model_sha256);
+}
+
 std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
   auto open = std::make_unique<OpenStudy>();
   open->study = read_study(flags);
@@ -96,24 +115,11 @@ std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
   if (!notice.empty()) fmt::print("note: {}\n", notice);
   check_rules(open->data);
   open->model = open_model(study.model);
-  open->tokenizer = model::Tokenizer::load(study.model);
-  open->format = std::make_unique<model::ChatTemplate>(
-      model::ChatTemplate::find(*open->tokenizer, flags.chat_template));
   open->model_sha256 = sha256_file(study.model);
-  const engine::EngineOptions compute = flags.compute.options();
-  check_fits(engine::plan_memory(*open->model, compute, {}, compute.n_rows_max,
-                                 static_cast<int>(study.max_new)),
-             compute, "lower --max-new");
-  open->engine = open_engine(open->model, flags.compute);
+  open_rest(*open, study.model, flags.chat_template, flags.compute, "lower --max-new");
   // What a file is says its hash; where it lies may change between two runs of a study.
   open->study.model = std::filesystem::path(study.model).filename().string();
   open->study.data = std::filesystem::path(study.data).filename().string();
-  open->context.study = &open->study;
-  open->context.engine = open->engine.get();
-  open->context.tokenizer = open->tokenizer;
-  open->context.format = open->format->format();
-  open->context.key =
-      experiment::study_key(study, *open->engine, *open->format, open->model_sha256);
   return open;
 }
 

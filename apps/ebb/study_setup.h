@@ -1,6 +1,7 @@
 // What `run` and `plan` share: a study from a file or preset, its data, model and engine.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,6 +39,11 @@ struct OpenStudy {
 // Reads the study with the flags put over it. Touches no model.
 experiment::Study read_study(const StudyFlags& flags);
 std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags);
+// Opens tokenizer, format, engine and context of one whose study, data, model and hash are there.
+// advice: what to do where it does not fit, for the message.
+void open_rest(OpenStudy& open, const std::filesystem::path& model_path,
+               const std::string& chat_template, const ComputeFlags& compute,
+               const std::string& advice);
 
 // Number of units, tokens, memory, and what the study can detect, as lines.
 std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan);
