@@ -8,12 +8,14 @@
 namespace ebb::engine {
 namespace {
 
-// One step in so many tries another number: on a quiet machine that costs under one in a hundred.
+// One step in so many tries another number. On two cores that costs under one in a hundred of the
+// time; on many more, since a trial with one thread takes as many times longer.
 constexpr uint32_t kTrialEvery = 96;
 constexpr uint32_t kFirstTrial = 8;
-// A time is believed slowly when it is bad, since one step may meet an accident.
+// Of a new time in the average: one step may meet an accident.
 constexpr double kWeight = 0.25;
-// What another number must gain: otherwise noise would move the choice to and fro.
+// What one trial of another number must gain over the average: otherwise noise would move the
+// choice to and fro.
 constexpr double kGain = 0.95;
 
 }  // namespace
@@ -23,7 +25,7 @@ ThreadChoice::ThreadChoice(int n_max) {
   for (int n = 1; n < n_max; n *= 2) counts_.push_back(n);
   counts_.push_back(n_max);
   for (Size& size : sizes_) {
-    size.levels.resize(counts_.size());
+    size.seconds_per_row.resize(counts_.size());
     size.best = size.trial = counts_.size() - 1;
   }
 }
@@ -34,9 +36,9 @@ int ThreadChoice::choose(size_t n_rows, int n_useful) {
   size_ = &sizes_[std::min(bucket, sizes_.size() - 1)];
   level_ = size_->best;
   if (++size_->n_steps % kTrialEvery == kFirstTrial && counts_.size() > 1) {
-    size_->trial = (size_->trial + counts_.size() - 1) % counts_.size();
-    if (size_->trial == size_->best)
+    do {
       size_->trial = (size_->trial + counts_.size() - 1) % counts_.size();
+    } while (size_->trial == size_->best);
     level_ = size_->trial;
   }
   while (level_ > 0 && counts_[level_ - 1] >= n_useful) --level_;
@@ -45,12 +47,11 @@ int ThreadChoice::choose(size_t n_rows, int n_useful) {
 
 void ThreadChoice::note(double seconds) {
   EBB_CHECK(size_ != nullptr);
-  Level& level = size_->levels[level_];
+  double& average = size_->seconds_per_row[level_];
   const double each = seconds / static_cast<double>(n_rows_);
-  level.seconds_per_row =
-      level.seconds_per_row == 0 ? each : (1 - kWeight) * level.seconds_per_row + kWeight * each;
+  average = average == 0 ? each : (1 - kWeight) * average + kWeight * each;
   if (level_ == size_->best) return;
-  const double now = size_->levels[size_->best].seconds_per_row;
+  const double now = size_->seconds_per_row[size_->best];
   if (now > 0 && each < kGain * now) size_->best = level_;
 }
 

@@ -22,19 +22,15 @@ class ThreadChoice {
   void note(double seconds);
 
  private:
-  // Numbers of threads: 1, 2, 4 ... n_max.
-  struct Level {
-    double seconds_per_row = 0;  // moving average; 0 = not tried
-  };
-  // Steps of about as many rows, whose times can be compared.
+  // Steps of about as many rows, whose times can be compared. A level is an index into counts_.
   struct Size {
-    std::vector<Level> levels;
+    std::vector<double> seconds_per_row;  // [n_levels] moving average; 0 = not tried
     size_t best = 0;
     uint32_t n_steps = 0;
     size_t trial = 0;  // the level tried last
   };
 
-  std::vector<int> counts_;
+  std::vector<int> counts_;     // numbers of threads: 1, 2, 4 ... n_max
   std::array<Size, 24> sizes_;  // by log2 of the rows
   Size* size_ = nullptr;        // of the step under way
   size_t level_ = 0;
