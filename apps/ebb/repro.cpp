@@ -74,14 +74,18 @@ fs::path model_path(const ReproFlags& flags, const experiment::Study& study) {
                     study.model);
 }
 
-// A unit's record follows from its own arm, the baseline and the arm whose evictions it repeats.
+// A unit's record follows from its own arm, the baseline and the arm whose evictions it repeats or
+// whose bytes it is matched to.
 experiment::Study only_arm(experiment::Study study, const std::string& name) {
   std::string repeated;
+  std::string matched;
   for (const auto& arm : study.arms) {
-    if (arm.name == name) repeated = arm.repeats;
+    if (arm.name != name) continue;
+    repeated = arm.repeats;
+    matched = arm.match_bytes;
   }
   std::erase_if(study.arms, [&](const experiment::StudyArm& arm) {
-    return arm.name != name && arm.name != repeated &&
+    return arm.name != name && arm.name != repeated && arm.name != matched &&
            arm.kind != experiment::StudyArmKind::kBaseline;
   });
   study.contrasts.clear();

@@ -180,20 +180,54 @@ std::vector<int64_t> Family::schedule_of(const Reference& reference, const Study
   return policy::match_lengths(reference.lengths, Ratio::parse(arm.share)).schedule;
 }
 
-void Family::start_others(Reference& reference) {
-  reference.others_started = true;
+// The same budget for every turn's memory, from what the other arm has shown to need.
+std::vector<int64_t> Family::schedule_from_bytes(const Unit& unit) const {
+  std::vector<size_t> bytes;
+  for (const record::UnitTurn& turn : measured_of(unit).done->turns) {
+    bytes.push_back(turn.bytes_cells);
+  }
+  return policy::match_bytes(unit.arm->match_bytes, bytes, unit.reference->cells,
+                             context_.engine->cache_shape())
+      .schedule;
+}
+
+const Family::Unit& Family::measured_of(const Unit& unit) const {
+  const Unit* found = nullptr;
+  for (const auto& other : units_) {
+    if (other->arm->name != unit.arm->match_bytes) continue;
+    if (found == nullptr || other->seed == unit.seed) found = other.get();
+  }
+  EBB_CHECK(found != nullptr);
+  return *found;
+}
+
+bool Family::can_start(const Unit& unit) const {
+  if (unit.done || unit.main != nullptr) return false;
+  return unit.arm->match_bytes.empty() || measured_of(unit).done.has_value();
+}
+
+bool Family::start_ready(Reference& reference) {
+  if (reference.all_started || !reference.baseline->done) return false;
+  bool is_any = false;
+  reference.all_started = true;
   for (auto& unit : units_) {
-    const bool is_baseline = unit->arm->kind == StudyArmKind::kBaseline;
-    if (unit->reference != &reference || is_baseline) continue;
+    if (unit->reference != &reference || unit->done || unit->main != nullptr) continue;
+    if (!can_start(*unit)) {
+      reference.all_started = false;
+      continue;
+    }
+    is_any = true;
     try {
       start(*unit);
     } catch (const Error& error) {
       throw error.with_context(fmt::format("arm '{}'", unit->arm->name));
     }
   }
-  // The last unit that could fork from them has started.
-  reference.first_turn.reset();
-  reference.before_last.reset();
+  if (reference.all_started) {  // nobody can fork from them any more
+    reference.first_turn.reset();
+    reference.before_last.reset();
+  }
+  return is_any;
 }
 
 // A reminder is the baseline until the last turn.
@@ -217,7 +251,9 @@ bool Family::start_before_last(Unit& unit) {
 }
 
 void Family::start(Unit& unit) {
-  unit.treatment = treatment_of(*unit.arm, schedule_of(*unit.reference, *unit.arm));
+  const bool is_by_bytes = !unit.arm->match_bytes.empty();
+  unit.treatment = treatment_of(
+      *unit.arm, is_by_bytes ? schedule_from_bytes(unit) : schedule_of(*unit.reference, *unit.arm));
   if (start_before_last(unit)) return;
   const Measures& measures = context_.study->measures;
   if (!shape_.has_own_history) {
@@ -267,6 +303,11 @@ void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder
 void Family::keep_baseline_turn(Reference& reference, const engine::Session& session, size_t turn) {
   reference.ids[turn] = session.turns().back().generated_ids;
   reference.lengths.push_back(session.sequence().next_ordinal().value);
+  const kv::SequenceCells& cells = session.sequence().cells();
+  std::vector<int64_t>& by_layer = reference.cells.emplace_back();
+  for (int layer = 0; layer < cells.shape().n_layers(); ++layer) {
+    by_layer.push_back(cells.count(layer).n_max);
+  }
   if (turn == 0 && context_.sharing == Sharing::kOn) {
     reference.first_turn = session.fork(*context_.engine, session.options());
   }
@@ -321,11 +362,12 @@ void Family::probe(Unit& unit, const engine::Session& session, const UnitBuilder
 }
 
 std::vector<Lane*> Family::active_lanes() {
-  for (auto& unit : units_) advance(*unit);
-  for (auto& [seed, reference] : references_) {
-    if (reference.others_started || !reference.baseline->done) continue;
-    start_others(reference);
+  for (bool has_started = true; has_started;) {
     for (auto& unit : units_) advance(*unit);
+    has_started = false;
+    for (auto& [seed, reference] : references_) {
+      has_started = start_ready(reference) || has_started;
+    }
   }
   std::vector<Lane*> out;
   for (const auto& unit : units_) {

@@ -39,11 +39,12 @@ std::string arm_toml(const StudyArm& arm) {
   std::string out = fmt::format("\n[[arms]]\nname = {}\nkind = {}\ntreatment = {}\n",
                                 quoted(arm.name), quoted(to_text(arm.kind)), quoted(arm.treatment));
   if (!arm.share.empty()) out += fmt::format("share = {}\n", quoted(arm.share));
+  if (!arm.match_bytes.empty()) out += fmt::format("match_bytes = {}\n", quoted(arm.match_bytes));
   if (!arm.repeats.empty()) out += fmt::format("repeats = {}\n", quoted(arm.repeats));
   out += fmt::format("n_seeds = {}\n", arm.n_seeds);
-  // With a share the budget is known only when a conversation is.
+  // A matched budget is known only when a conversation is.
   const policy::ParamMap settings =
-      arm.share.empty() ? policy::settings_of(treatment_of(arm)) : arm.settings;
+      is_matched(arm) ? arm.settings : policy::settings_of(treatment_of(arm));
   for (const auto& [key, value] : settings) {
     if (key != "policy" && !value.empty()) out += fmt::format("{} = {}\n", key, quoted(value));
   }
@@ -81,8 +82,8 @@ std::string to_toml(const Study& s) {
 policy::Treatment treatment_of(const StudyArm& arm, const std::vector<int64_t>& schedule) {
   policy::ParamMap settings = arm.settings;
   try {
-    if (!arm.share.empty()) {
-      Ratio::parse(arm.share);
+    if (!arm.share.empty()) Ratio::parse(arm.share);
+    if (is_matched(arm)) {
       settings["schedule"] = fmt::format("{}", fmt::join(schedule, ","));
     }
     return policy::make_treatment(arm.treatment, settings);

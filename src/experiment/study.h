@@ -31,6 +31,10 @@ struct StudyArm {
   // Budget as a share of the baseline's length at each turn's end: one schedule of whole cells for
   // every arm with the same share. Empty: the treatment's own budget.
   std::string share;
+  // Budget from the bytes that another arm holds after each turn of the same conversation: the most
+  // cells per head that fit them. For a policy that decides for itself how much stays this is the
+  // only way to be compared at equal memory. Empty: not so.
+  std::string match_bytes;
   std::string repeats;  // kTextRemoval: the arm whose evictions are repeated on the text
   int n_seeds = 0;  // the first n of the study's seeds; 0: all where chance plays a part, else one
 };
@@ -73,6 +77,12 @@ struct Study {
   std::vector<record::ContrastInfo> contrasts;
 };
 
+// Whether the budget follows from another arm's run, so that it is known only turn by turn of a
+// conversation.
+inline bool is_matched(const StudyArm& arm) {
+  return !arm.share.empty() || !arm.match_bytes.empty();
+}
+
 std::string to_text(StudyArmKind kind);
 std::string to_text(History history);
 
@@ -91,8 +101,8 @@ void check_study(const Study& study, const std::string& where);
 // The study with every default written out; parse_study reads it back to the same.
 std::string to_toml(const Study& study);
 
-// The treatment of an arm. `schedule`: cells per layer and head for each turn, for arms with a
-// share. Throws: kUsage naming the arm.
+// The treatment of an arm. `schedule`: cells per layer and head for each turn, for matched arms.
+// Throws: kUsage naming the arm.
 policy::Treatment treatment_of(const StudyArm& arm, const std::vector<int64_t>& schedule = {});
 // Seeds that an arm is run with: one where nothing is drawn.
 std::vector<uint64_t> seeds_of(const Study& study, const StudyArm& arm);

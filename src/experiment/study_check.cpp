@@ -32,6 +32,7 @@ std::vector<std::string> names_of(const Study& study) {
 bool can_repeat_as_text(const StudyArm& arm) {
   static const std::set<std::string> kFree = {"keep_initial", "keep_recent", "budget", "schedule",
                                               "positions"};
+  if (!arm.match_bytes.empty()) return false;
   const policy::Treatment treatment = treatment_of(arm, {1});
   const bool is_count = treatment.budget.kind == policy::BudgetKind::kOwn ||
                         treatment.budget.kind == policy::BudgetKind::kCount ||
@@ -64,6 +65,36 @@ void add_repeats_problem(const Study& study, const StudyArm& arm,
       arm.name, arm.repeats, did_you_mean(arm.repeats, names_of(study))));
 }
 
+bool decides_itself(const StudyArm& arm) {
+  return policy::find_policy(treatment_of(arm, {1}).policy).budget == policy::BudgetRule::kOutcome;
+}
+
+void add_budget_problems(const Study& study, const StudyArm& arm,
+                         std::vector<std::string>& problems) {
+  if (!is_matched(arm)) return;
+  if (!arm.share.empty() && !arm.match_bytes.empty()) {
+    problems.push_back(
+        fmt::format("arm '{}': found share and match_bytes, expected one of them", arm.name));
+  }
+  if (decides_itself(arm)) {
+    problems.push_back(fmt::format(
+        "arm '{}': the policy {} decides for itself how much stays and cannot have a {}; match the "
+        "other arms to it with match_bytes = \"{}\"",
+        arm.name, treatment_of(arm, {1}).policy, arm.share.empty() ? "match_bytes" : "share",
+        arm.name));
+  }
+  if (arm.match_bytes.empty()) return;
+  const StudyArm* of = find_arm(study, arm.match_bytes);
+  const bool is_possible =
+      of != nullptr && of->kind == StudyArmKind::kTreatment && of->match_bytes.empty();
+  if (arm.kind == StudyArmKind::kTreatment && is_possible) return;
+  problems.push_back(fmt::format(
+      "arm '{}' of kind {}: match_bytes = '{}', expected an arm of kind treatment and the name of "
+      "another one that is not itself matched by bytes{}",
+      arm.name, to_text(arm.kind), arm.match_bytes,
+      did_you_mean(arm.match_bytes, names_of(study))));
+}
+
 // Two arms that are the same would be two names for one unit.
 void add_equal_arms(const Study& study, std::vector<std::string>& problems) {
   std::map<std::string, std::string> seen;
@@ -91,13 +122,7 @@ void add_arm_problems(const Study& study, std::vector<std::string>& problems) {
         problems.push_back(fmt::format("arm '{}': kind {} evicts nothing, found policy {}",
                                        arm.name, to_text(arm.kind), treatment.policy));
       }
-      const bool decides_itself =
-          policy::find_policy(treatment.policy).budget == policy::BudgetRule::kOutcome;
-      if (!arm.share.empty() && decides_itself) {
-        problems.push_back(fmt::format(
-            "arm '{}': the policy {} decides for itself how much stays and cannot have a share",
-            arm.name, treatment.policy));
-      }
+      add_budget_problems(study, arm, problems);
     } catch (const Error& error) {
       problems.emplace_back(error.what());
     }

@@ -149,6 +149,8 @@ std::vector<StudyArm> parse_arm(const toml::table& table, const std::string& whe
       arm.treatment = *text;
     } else if (name == "share") {
       arm.share = *text;
+    } else if (name == "match_bytes") {
+      arm.match_bytes = *text;
     } else if (name == "repeats") {
       arm.repeats = *text;
     } else if (name == "n_seeds") {

@@ -167,10 +167,13 @@ class Runner {
   uint64_t bytes_family_ = 0;
 };
 
-std::string scope_text(const policy::Treatment& treatment) {
+std::string scope_text(const StudyArm& arm, const policy::Treatment& treatment) {
   const policy::ParamMap settings = policy::settings_of(treatment);
   if (treatment.policy == "full") return "nothing is evicted";
-  return fmt::format("cells: {}, layers: {}", settings.at("scope"), settings.at("layers"));
+  const std::string matched =
+      arm.match_bytes.empty() ? "" : fmt::format(", bytes calibrated to '{}'", arm.match_bytes);
+  return fmt::format("cells: {}, layers: {}{}", settings.at("scope"), settings.at("layers"),
+                     matched);
 }
 
 }  // namespace
@@ -208,12 +211,11 @@ record::StudyInfo info_of(const Study& study, const engine::Engine& engine,
   for (const StudyArm& arm : study.arms) {
     const policy::Treatment treatment = treatment_of(arm, {1});
     policy::ParamMap settings = policy::settings_of(treatment);
-    if (!arm.share.empty()) {
-      settings.erase("schedule");
-      settings["share"] = arm.share;
-    }
+    if (is_matched(arm)) settings.erase("schedule");
+    if (!arm.share.empty()) settings["share"] = arm.share;
+    if (!arm.match_bytes.empty()) settings["match_bytes"] = arm.match_bytes;
     out.arms.push_back({arm.name, to_text(arm.kind), treatment.policy, settings,
-                        policy::to_text(treatment.positions), scope_text(treatment)});
+                        policy::to_text(treatment.positions), scope_text(arm, treatment)});
   }
   const auto n_maps = static_cast<size_t>(std::max<int64_t>(study.measures.n_cache_maps, 0));
   for (size_t i = 0; i < std::min(n_maps, data.conversations.size()); ++i) {

@@ -24,6 +24,17 @@ std::string cells_text(const engine::Engine& engine) {
                                     : "default";
 }
 
+// Whose bytes are taken: of the same seed, or of the arm's only one.
+std::string matched_seed_text(const Study& study, const StudyArm& arm, uint64_t seed) {
+  for (const StudyArm& other : study.arms) {
+    if (arm.match_bytes.empty() || other.name != arm.match_bytes) continue;
+    const std::vector<uint64_t> seeds = seeds_of(study, other);
+    const bool has_same = std::find(seeds.begin(), seeds.end(), seed) != seeds.end();
+    return fmt::format("bytes-seed={};", has_same ? seed : seeds.front());
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string arm_key(const Study& study, const StudyArm& arm) {
@@ -31,11 +42,12 @@ std::string arm_key(const Study& study, const StudyArm& arm) {
   std::string out = fmt::format("kind={};share={};budgets={};", to_text(arm.kind), arm.share,
                                 budgets_text(treatment));
   for (const auto& [key, value] : policy::settings_of(treatment)) {
-    if (arm.share.empty() || key != "schedule") out += fmt::format("{}={};", key, value);
+    if (!is_matched(arm) || key != "schedule") out += fmt::format("{}={};", key, value);
   }
   for (const StudyArm& other : study.arms) {
     if (arm.kind == StudyArmKind::kTextRemoval && other.name == arm.repeats)
       out += "of:" + arm_key(study, other);
+    if (other.name == arm.match_bytes) out += "bytes-of:" + arm_key(study, other);
   }
   return out;
 }
@@ -77,7 +89,7 @@ std::string inputs_text(const Study& study, const engine::Engine& engine,
 std::string unit_id(const std::string& key, const Conversation& conversation, const Study& study,
                     const StudyArm& arm, uint64_t seed) {
   return sha256_hex(key + record::to_json(to_record(conversation)) + arm_key(study, arm) +
-                    fmt::format("seed={}", seed))
+                    matched_seed_text(study, arm, seed) + fmt::format("seed={}", seed))
       .substr(0, 32);
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 // "share=0.5": how much an arm was told to keep; "" where its policy decides.
 std::string budget_of(const record::ArmInfo& arm) {
-  for (const char* key : {"share", "budget", "ratio", "bytes", "schedule"}) {
+  for (const char* key : {"share", "match_bytes", "budget", "ratio", "bytes", "schedule"}) {
     const auto found = arm.settings.find(key);
     if (found != arm.settings.end() && !found->second.empty()) {
       return fmt::format("{}={}", key, found->second);

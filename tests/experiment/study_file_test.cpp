@@ -105,6 +105,18 @@ TEST(StudyFile, WhatCouldNotBeFinishedOrReportedIsRefused) {
   EXPECT_THAT(
       error_of(base + streaming + arm("name = \"t\"\nkind = \"text_removal\"\nrepeats = \"s\"")),
       HasSubstr("no other settings than keep_initial"));
+  const std::string lag = arm("name = \"lag\"\ntreatment = \"lagkv_recursive\"");
+  const std::string matched = "name = \"m\"\ntreatment = \"knorm\"\nmatch_bytes = ";
+  EXPECT_THAT(error_of(base + lag + arm(matched + "\"lga\"")), HasSubstr("did you mean 'lag'?"));
+  EXPECT_THAT(error_of(base + lag + arm(matched + "\"baseline\"")), HasSubstr("kind treatment"));
+  EXPECT_THAT(error_of(base + lag + arm(matched + "\"lag\"\nshare = \"0.5\"")),
+              HasSubstr("expected one of them"));
+  EXPECT_THAT(error_of(base + lag + arm(matched + "\"m\"")),
+              HasSubstr("not itself matched by bytes"));
+  EXPECT_THAT(error_of(base + arm("name = \"lag\"\ntreatment = \"lagkv_recursive\"\nshare = 0.5")),
+              HasSubstr("match_bytes = \"lag\""));
+  EXPECT_EQ(parse_study(base + lag + arm(matched + "\"lag\""), "test").arms.back().match_bytes,
+            "lag");
   EXPECT_THAT(error_of(base + arm("name = \"s\"\ntreatment = \"streaming\"\nrepeats = \"s\"")),
               HasSubstr("repeats belongs to the kind text_removal"));
   EXPECT_THAT(error_of(base, {"measures.recall=false", "statistics.primary=recall"}),

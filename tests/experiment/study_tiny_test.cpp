@@ -52,6 +52,17 @@ treatment = "h2o"
 trigger = "turn_end,cap"
 budget = 24
 [[arms]]
+name = "by_bytes"
+treatment = "random"
+granularity = "token"
+match_bytes = "lag"
+[[arms]]
+name = "lag"
+treatment = "lagkv_recursive"
+n_sink = 2
+lag = 6
+keep_ratio = 0.5
+[[arms]]
 name = "compact"
 treatment = "keydiff"
 budget = 20
@@ -222,6 +233,16 @@ TEST_P(StudyRun, RecordsSayWhatWasDone) {
   // One schedule of whole cells for every arm with the same share.
   for (size_t t = 0; t < 2; ++t) {
     EXPECT_EQ(of["random"].turns[t].n_cells_after, of["snapkv"].turns[t].n_cells_after) << t;
+  }
+  // The most whole cells per head that fit the bytes of the policy that decides for itself.
+  for (size_t t = 0; t < 3; ++t) {
+    const uint64_t most = of["lag"].turns[t].bytes_cells;
+    const uint64_t n_cells = of["lag"].turns[t].n_cells_after;
+    const auto one_each =
+        static_cast<uint64_t>(stage_.engine.config().n_layers * stage_.engine.config().n_kv_heads);
+    EXPECT_LE(of["by_bytes"].turns[t].bytes_cells, most) << t;
+    EXPECT_GT(of["by_bytes"].turns[t].n_cells_after + one_each, n_cells) << t;
+    EXPECT_LT(n_cells, of["baseline"].turns[t].n_cells_after) << t;
   }
   // Text removal leaves as many cells as the eviction that it repeats.
   EXPECT_EQ(of["text_removal"].turns[0].n_cells_after, of["streaming"].turns[0].n_cells_after);

@@ -30,6 +30,13 @@ share = "0.5"
 name = "text_removal"
 kind = "text_removal"
 repeats = "streaming"
+[[arms]]
+name = "lag"
+treatment = "lagkv_recursive"
+[[arms]]
+name = "by_bytes"
+treatment = "knorm"
+match_bytes = "lag"
 )";
 
 constexpr const char* kConversation = R"([{"id": "c", "turns": [
@@ -143,6 +150,14 @@ TEST_F(UnitName, HoldsKindShareAndTheArmThatIsRepeated) {
     if (one.name == "streaming") one.settings["keep_recent"] = "13";
   }
   EXPECT_NE(name_of(arm("text_removal")), before);
+}
+
+TEST_F(UnitName, HoldsTheArmWhoseBytesAreMatched) {
+  const std::string before = name_of(arm("by_bytes"));
+  for (StudyArm& one : study_.arms) {
+    if (one.name == "lag") one.settings["keep_ratio"] = "0.25";
+  }
+  EXPECT_NE(name_of(arm("by_bytes")), before);
 }
 
 TEST_F(UnitName, TheStudysKeyHoldsItsSettingsModelAndTurnFormat) {
