@@ -96,12 +96,18 @@ std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count) {
         work.layer, work.head, n_protected, count);
   }
   int64_t room = count - n_protected;
-  for (size_t i = 0; i < flags.size() && room > 0; ++i) {
-    if (flags[i] == 0 && work.ordinals[i].value < work.forced.first_ordinals) {
-      flags[i] = 1;
-      --room;
-    }
+  std::vector<uint32_t> sinks;
+  for (uint32_t i = 0; i < flags.size(); ++i) {
+    if (flags[i] == 0 && work.ordinals[i].value < work.forced.first_ordinals) sinks.push_back(i);
   }
+  if (static_cast<int64_t>(sinks.size()) > room) {
+    // The oldest of them, in whatever order the cells are listed.
+    std::sort(sinks.begin(), sinks.end(),
+              [&](uint32_t a, uint32_t b) { return work.ordinals[a] < work.ordinals[b]; });
+    sinks.resize(static_cast<size_t>(room));
+  }
+  set_all(flags, sinks);
+  room -= static_cast<int64_t>(sinks.size());
   const int64_t n_last = std::min(work.forced.last_cells, work.n_cells());
   for (int64_t back = 1; back <= n_last && room > 0; ++back) {
     uint8_t& flag = flags[flags.size() - static_cast<size_t>(back)];

@@ -34,6 +34,13 @@ TEST(Selection, forced_cells_are_clipped_to_the_budget_sinks_first) {
   EXPECT_EQ(select_cells(work, {}, event_at(6)), (Cells{0, 1, 5}));
 }
 
+TEST(Selection, the_oldest_sinks_stay_in_whatever_order_cells_are_listed) {
+  HeadWork work = work_of({9, 8, 7, 6}, 2);
+  work.ordinals = {{2}, {0}, {3}, {1}};
+  work.forced = {.first_ordinals = 3, .last_cells = 0};
+  EXPECT_EQ(select_cells(work, {}, event_at(4)), (Cells{1, 3}));
+}
+
 TEST(Selection, critical_takes_half_by_the_first_score_and_the_rest_by_the_second) {
   HeadWork work = work_of({9, 8, 7, 6, 1, 1}, 4);
   work.second = {0, 0, 1, 2, 9, 8};
