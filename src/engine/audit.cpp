@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
+
 #include "base/error.h"
 
 namespace ebb::engine {
@@ -36,17 +38,27 @@ std::string ranges_text(const std::vector<OrdinalRange>& ranges) {
   return out;
 }
 
-std::vector<uint64_t> cells_by_span(const kv::SequenceCells& cells, size_t n_spans) {
-  std::vector<uint64_t> out(n_spans);
+std::vector<std::vector<uint32_t>> cells_by_span_and_head(const kv::SequenceCells& cells,
+                                                          size_t n_spans) {
+  const auto n_heads = static_cast<size_t>(cells.shape().n_kv_heads);
+  const size_t n_pairs = static_cast<size_t>(cells.shape().n_layers()) * n_heads;
+  std::vector<std::vector<uint32_t>> out(n_spans, std::vector<uint32_t>(n_pairs));
   std::vector<SpanId> spans;
-  for (int layer = 0; layer < cells.shape().n_layers(); ++layer) {
-    for (int head = 0; head < cells.shape().n_kv_heads; ++head) {
-      cells.head(layer, head).collect_spans(spans);
-      for (const SpanId span : spans) {
-        EBB_CHECK(span.value < n_spans);
-        ++out[span.value];
-      }
+  for (size_t pair = 0; pair < n_pairs; ++pair) {
+    cells.head(static_cast<int>(pair / n_heads), static_cast<int>(pair % n_heads))
+        .collect_spans(spans);
+    for (const SpanId span : spans) {
+      EBB_CHECK(span.value < n_spans);
+      ++out[span.value][pair];
     }
+  }
+  return out;
+}
+
+std::vector<uint64_t> cells_by_span(const kv::SequenceCells& cells, size_t n_spans) {
+  std::vector<uint64_t> out;
+  for (const auto& of_heads : cells_by_span_and_head(cells, n_spans)) {
+    out.push_back(std::accumulate(of_heads.begin(), of_heads.end(), uint64_t{0}));
   }
   return out;
 }

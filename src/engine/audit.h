@@ -24,7 +24,10 @@ KeptRanges kept_ranges(const kv::SequenceCells& cells);
 // "0-49,120-169"; "" for no cell.
 std::string ranges_text(const std::vector<OrdinalRange>& ranges);
 
-// Cells of every span, over all layers and heads.  [n_spans]
+// Cells of every span in every layer and head.  [n_spans][n_layers * n_kv_heads], layer by layer
+std::vector<std::vector<uint32_t>> cells_by_span_and_head(const kv::SequenceCells& cells,
+                                                          size_t n_spans);
+// The same, over all layers and heads.  [n_spans]
 std::vector<uint64_t> cells_by_span(const kv::SequenceCells& cells, size_t n_spans);
 
 }  // namespace ebb::engine

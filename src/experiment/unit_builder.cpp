@@ -1,6 +1,9 @@
 #include "experiment/unit_builder.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
+#include <utility>
 
 #include "base/sha256.h"
 #include "engine/audit.h"
@@ -61,6 +64,13 @@ bool lost_before_end(const engine::TurnRecord& turn) {
   });
 }
 
+// One number for all where all are equal.
+std::vector<uint32_t> shortened(const std::vector<uint32_t>& of_heads) {
+  const bool is_same =
+      std::adjacent_find(of_heads.begin(), of_heads.end(), std::not_equal_to<>()) == of_heads.end();
+  return is_same ? std::vector<uint32_t>(1, of_heads.front()) : of_heads;
+}
+
 }  // namespace
 
 void UnitBuilder::note_tokens(const engine::Session& session, const model::Tokenizer& tokenizer) {
@@ -108,9 +118,10 @@ void UnitBuilder::note_turn(const engine::Session& session, const model::Tokeniz
 
 void UnitBuilder::note_spans(const engine::Session& session, const std::vector<int>& turn_ids) {
   const kv::SequenceCells& cells = session.sequence().cells();
-  const std::vector<uint64_t> left = engine::cells_by_span(cells, session.spans().size());
+  const auto left = engine::cells_by_span_and_head(cells, session.spans().size());
   const auto n_pairs = static_cast<double>(cells.shape().n_layers() * cells.shape().n_kv_heads);
   const size_t n_turns = unit_.turns.size();
+  const bool is_kept_by_head = n_turns + 1 >= turn_ids.size();
   for (size_t i = 0; i < left.size(); ++i) {
     if (i == unit_.spans.size()) {
       const model::TurnSpan& span = session.spans()[i];
@@ -119,13 +130,17 @@ void UnitBuilder::note_spans(const engine::Session& session, const std::vector<i
       made.turn_id = turn_ids.at(static_cast<size_t>(span.turn));
       made.instruction_id = span.instruction_id;
       made.kept_share.resize(n_turns - 1);
+      if (span.role == Role::kInstruction) made.cells_left.resize(n_turns - 1);
     }
     record::SpanRecord& span = unit_.spans[i];
     span.n_tokens = n_tokens_[i];
     span.kept_share.emplace_back();
     if (span.n_tokens > 0) {
-      span.kept_share.back() = static_cast<double>(left[i]) / (n_pairs * span.n_tokens);
+      const uint64_t n = std::accumulate(left[i].begin(), left[i].end(), uint64_t{0});
+      span.kept_share.back() = static_cast<double>(n) / (n_pairs * span.n_tokens);
     }
+    if (session.spans()[i].role != Role::kInstruction) continue;
+    span.cells_left.push_back(is_kept_by_head ? shortened(left[i]) : std::vector<uint32_t>{});
   }
 }
 

@@ -81,8 +81,8 @@ std::string inputs_text(const Study& study, const engine::Engine& engine,
                         const model::ChatTemplate& format) {
   std::string budgets;
   for (const StudyArm& arm : study.arms) budgets += budgets_text(treatment_of(arm, {1}));
-  return fmt::format("format {}, cells {}, budget files {}", format.format_sha256().substr(0, 12),
-                     cells_text(engine),
+  return fmt::format("records {}, format {}, cells {}, budget files {}", kResultVersion,
+                     format.format_sha256().substr(0, 12), cells_text(engine),
                      budgets.empty() ? "none" : sha256_hex(budgets).substr(0, 12));
 }
 

@@ -13,14 +13,14 @@
 namespace ebb::experiment {
 
 // Changed when the same inputs would give other results or the record other meaning.
-inline constexpr int kResultVersion = 2;
+inline constexpr int kResultVersion = 3;
 
 // What all units of a run share: model bytes, turn format, numerics, kernels and cells, history,
 // sampling, reply length, measures.
 std::string study_key(const Study& study, const engine::Engine& engine,
                       const model::ChatTemplate& format, const std::string& model_sha256);
-// Of that, what no other field of a study's record says: turn format, cells, contents of budget
-// files. Two runs into one study must agree in it.
+// Of that, what no other field of a study's record says: version of records, turn format, cells,
+// contents of budget files. Two runs into one study must agree in it.
 std::string inputs_text(const Study& study, const engine::Engine& engine,
                         const model::ChatTemplate& format);
 // Kernels, numerics, CPU features and the libraries that compute: "strict" promises equal bits

@@ -69,8 +69,8 @@ struct StudyInfo {
   int window = 0;  // of sliding layers; 0 = none
   std::string numerics = {};
   std::string fingerprint = {};  // kernels, CPU, libraries; different ones are not compared
-  // What else can change a result: turn format, cells, contents of budget files. Absent in studies
-  // of before it was written.
+  // What else can change a result: version of records, turn format, cells, contents of budget
+  // files. Absent in studies of before it was written.
   std::optional<std::string> inputs = {};
   std::string data_name, data_version, data_sha256;
   std::string history = {};           // own, recorded, teacher_forced
@@ -137,6 +137,16 @@ struct SpanRecord {
   // [n_turns] share of its cells left after each turn, over all layers and heads (what sliding
   // windows dropped counts as gone); absent before the span exists.
   std::vector<std::optional<double>> kept_share = {};
+  // [n_turns] cells left in every layer and head, of instructions after the last two turns only:
+  // one of them left the cache that the last reply was made from. Each [n_layers * n_kv_heads],
+  // layer by layer; a single number where all hold as many; empty: not kept.
+  std::vector<std::vector<uint32_t>> cells_left = {};
+
+  // Requires: that turn's are kept.
+  uint32_t cells_left_at(size_t turn, size_t layer_and_head) const {
+    const std::vector<uint32_t>& left = cells_left.at(turn);
+    return left.size() == 1 ? left.front() : left.at(layer_and_head);
+  }
 };
 
 // An instruction asked back on a fork at the end of the conversation, its own text teacher-forced.

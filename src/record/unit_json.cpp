@@ -73,6 +73,8 @@ Json span_json(const SpanRecord& span) {
            {"n_tokens", span.n_tokens},
            {"kept_share", Json::array()}};
   for (const auto& share : span.kept_share) out["kept_share"].push_back(json_of(share));
+  // Records of before they were kept have none.
+  if (!span.cells_left.empty()) out["cells_left"] = span.cells_left;
   return out;
 }
 
@@ -85,6 +87,7 @@ SpanRecord span_of(const Json& json) {
   for (const Json& share : field(json, "kept_share")) {
     out.kept_share.push_back(share.is_null() ? std::nullopt : std::optional(share.get<double>()));
   }
+  if (json.contains("cells_left")) read(json, "cells_left", out.cells_left);
   return out;
 }
 

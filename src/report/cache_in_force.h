@@ -36,11 +36,10 @@ class CacheInForce {
   std::optional<CacheState> of(const record::UnitRecord& unit, Moment moment) const;
   // Cells that the treatment had removed by then.
   uint64_t n_removed(const record::UnitRecord& unit, Moment moment) const;
-
- private:
   // Turns whose events have all taken place by then.
   size_t n_turns_over(const record::UnitRecord& unit, Moment moment) const;
 
+ private:
   std::map<std::string, int> last_user_turns_;  // of each conversation
 };
 

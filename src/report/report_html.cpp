@@ -9,6 +9,7 @@
 #include "report/arm_order.h"
 #include "report/cache_in_force.h"
 #include "report/comparisons.h"
+#include "report/survival.h"
 #include "report/table1.h"
 
 // Made from assets/report.css, .js and .html.
@@ -238,6 +239,36 @@ std::string dose_section(const Analysis& analysis) {
   return section("dose", "Survival and response", body);
 }
 
+// Dark letters stay legible on every shade; the numbers are there for those who see no shades.
+std::string layer_cell(double share) {
+  const auto shade = [&](int full) { return 255 - static_cast<int>((255 - full) * share + 0.5); };
+  return fmt::format("<td style=\"background:rgb({},{},{})\">{:.0f}</td>", shade(86), shade(160),
+                     shade(211), 100 * share);
+}
+
+std::string survival_section(const StudyData& data) {
+  const std::vector<LayerShares> arms = layer_shares(data);
+  if (arms.empty()) return "";
+  std::string table =
+      "<div class=\"scroll\"><table class=\"heat\"><caption>Instruction cells left, % by "
+      "layer</caption>\n<thead><tr><th class=\"left\">arm</th>";
+  for (size_t layer = 0; layer < arms.front().shares.size(); ++layer) {
+    table += fmt::format("<th>{}</th>", layer);
+  }
+  table += "</tr></thead><tbody>\n";
+  for (const LayerShares& arm : arms) {
+    table += fmt::format("<tr><td class=\"left\">{}</td>", html_text(arm.arm));
+    for (const double share : arm.shares) table += layer_cell(share);
+    table += "</tr>\n";
+  }
+  table += "</tbody></table></div>\n";
+  return section("survival", "What is left of the instructions",
+                 paragraph("Of the cache that the last reply was made from: mean over KV heads, "
+                           "instructions and conversations. survival.csv has every layer and head "
+                           "of every unit beside its verdict and its recall.") +
+                     table);
+}
+
 std::string units_section(const StudyData& data) {
   const ArmOrder order(data.study);
   std::vector<const record::UnitRecord*> units;
@@ -328,7 +359,8 @@ std::string report_html(const StudyData& data, const Analysis& analysis, const F
   out += paragraph(study.question) + notes;
   out += design_section(analysis) + detection_section(analysis);
   out += section("table", "Table 1", table) + figure_section(figure);
-  out += class_section(analysis) + dose_section(analysis) + other_section(analysis);
+  out += class_section(analysis) + survival_section(data) + dose_section(analysis);
+  out += other_section(analysis);
   out += embedded::report_body();
   out += units_section(data);
   out += fmt::format("<script type=\"application/json\" id=\"page-data\">{}</script>\n",

@@ -8,6 +8,7 @@
 #include "report/exports.h"
 #include "report/figure1.h"
 #include "report/report_html.h"
+#include "report/survival.h"
 #include "report/table1.h"
 
 namespace ebb::report {
@@ -36,6 +37,7 @@ WrittenReport write_report(const StudyData& data, const fs::path& folder,
   record::write_file(folder / "turns.csv", turns_csv(data));
   record::write_file(folder / "stats.csv", stats_csv(analysis));
   record::write_file(folder / "dose.csv", dose_csv(analysis));
+  record::write_file(folder / "survival.csv", survival_csv(data));
   record::write_file(folder / "table1.csv", table1_csv(analysis));
   record::write_file(folder / "table1.md", table1_md(analysis));
   record::write_file(folder / "table1.tex", table1_tex(analysis));

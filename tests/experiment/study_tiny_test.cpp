@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
 #include "base/error.h"
 #include "engine/session_fixture.h"
@@ -258,6 +261,54 @@ TEST_P(StudyRun, RecordsSayWhatWasDone) {
   EXPECT_GT(of["reminder"].turns[2].prompt_tokens, of["baseline"].turns[2].prompt_tokens);
   ASSERT_TRUE(of["streaming"].cache_map.has_value());
   EXPECT_EQ(of["streaming"].cache_map->n_holders.size(), 3U);
+}
+
+// Ordinals from first to last, both included, as in "0-49,120-169".
+std::set<size_t> ordinals_of(const std::string& ranges) {
+  std::set<size_t> out;
+  std::istringstream in(ranges);
+  for (std::string range; std::getline(in, range, ',');) {
+    const size_t dash = range.find('-');
+    const size_t last = std::stoul(dash == std::string::npos ? range : range.substr(dash + 1));
+    for (size_t o = std::stoul(range); o <= last; ++o) out.insert(o);
+  }
+  return out;
+}
+
+// Counted a second time, from the ordinals that the events say stay.
+TEST_P(StudyRun, CellsLeftOfInstructionsAreThoseThatTheEventsKept) {
+  run("whole");
+  std::map<std::string, record::UnitRecord> of;
+  for (record::UnitRecord& unit : units("whole")) of[unit.unit_id] = std::move(unit);
+  size_t n_arms = 0;
+  bool do_heads_differ = false;
+  record::StudyStore::open_for_reading(folder_ / "whole")
+      .for_each_event([&](std::string_view line) {
+        const auto event = nlohmann::json::parse(line);
+        const record::UnitRecord& unit = of.at(event.at("unit"));
+        if (unit.conversation != "two" || event.at("turn") != 0 || event.at("event") != "turn_end")
+          return;
+        ++n_arms;
+        std::vector<uint32_t> counted;
+        for (const auto& layer : event.at("kept")) {
+          for (const auto& head : layer) {
+            uint32_t n = 0;
+            for (const size_t ordinal : ordinals_of(head)) {
+              n += unit.cache_map->roles.at(ordinal) == "instruction" ? 1 : 0;
+            }
+            counted.push_back(n);
+          }
+        }
+        const auto span = std::find_if(unit.spans.begin(), unit.spans.end(),
+                                       [](const auto& each) { return each.role == "instruction"; });
+        ASSERT_EQ(span->cells_left.size(), 2U) << unit.arm;
+        for (size_t i = 0; i < counted.size(); ++i) {
+          EXPECT_EQ(span->cells_left_at(0, i), counted[i]) << unit.arm << ", pair " << i;
+        }
+        do_heads_differ = do_heads_differ || span->cells_left[0].size() == counted.size();
+      });
+  EXPECT_GE(n_arms, 5U);
+  EXPECT_TRUE(do_heads_differ);
 }
 
 // With sampling every seed has a baseline of its own, and its arms follow that one.

@@ -69,7 +69,10 @@ UnitRecord made_unit(const std::string& conversation, const std::string& arm, ui
   turn.stop = "length";
   turn.fidelity = Fidelity{.n_tokens = 3, .kl_mean = 0.1, .first_divergence = -1};
   unit.turns = {turn};
-  unit.spans = {{.role = "instruction", .n_tokens = 4, .kept_share = {std::nullopt, 0.5}}};
+  unit.spans = {{.role = "instruction",
+                 .n_tokens = 4,
+                 .kept_share = {std::nullopt, 0.5},
+                 .cells_left = {{}, {4, 0, 1, 3}}}};
   unit.recall = {{"i1", 7, -1.25, 0.5}};
   return unit;
 }
@@ -112,6 +115,7 @@ TEST(StudyStore, GivesBackWhatWasWrittenInTheOrderOfTheStudy) {
   EXPECT_EQ(unit.turns[0].fidelity->n_tokens, 3);
   EXPECT_EQ(unit.spans[0].kept_share[0], std::nullopt);
   EXPECT_EQ(unit.spans[0].kept_share[1], 0.5);
+  EXPECT_THAT(unit.spans[0].cells_left, ElementsAre(::testing::IsEmpty(), ElementsAre(4, 0, 1, 3)));
   EXPECT_EQ(unit.recall[0].loglik, -1.25);
   size_t n_lines = 0;
   store.for_each_event([&](std::string_view) { ++n_lines; });

@@ -111,6 +111,14 @@ inline record::CacheMap made_map(double share) {
   return map;
 }
 
+// Of the last two of three turns; the first head of every layer loses more.  4 layers x 2 heads
+inline std::vector<std::vector<uint32_t>> made_cells_left(const record::ArmInfo& arm,
+                                                          double share) {
+  if (arm.kind == "no_instruction") return {};
+  if (share >= 1) return {{}, {5}, {5}};
+  return {{}, {0, 3, 1, 3, 0, 3, 1, 5}, {0, 2, 0, 2, 0, 2, 0, 2}};
+}
+
 inline record::UnitRecord made_unit(const record::ArmInfo& arm, int conversation, uint64_t seed) {
   record::UnitRecord unit;
   unit.conversation = "c0" + std::to_string(conversation);
@@ -142,6 +150,7 @@ inline record::UnitRecord made_unit(const record::ArmInfo& arm, int conversation
     record::SpanRecord span{
         .role = "instruction", .turn_id = i, .instruction_id = id, .n_tokens = 5, .kept_share = {}};
     span.kept_share.assign(3, share);
+    span.cells_left = made_cells_left(arm, share);
     unit.spans.push_back(span);
     unit.recall.push_back({id, 5, -4 + 3 * share + 0.2 * (conversation % 3) + 0.05 * i, share});
   }

@@ -45,8 +45,8 @@ TEST(Report, WritesEveryFile) {
   const fs::path folder = fresh_folder("report it's here");
   const WrittenReport report = write_report(made_study(), folder, kQuick);
   for (const char* name :
-       {"scores.csv", "items.csv", "turns.csv", "stats.csv", "dose.csv", "table1.csv", "table1.md",
-        "table1.tex", "figure1.csv", "figure1.gp", "report.html"}) {
+       {"scores.csv", "items.csv", "turns.csv", "stats.csv", "dose.csv", "survival.csv",
+        "table1.csv", "table1.md", "table1.tex", "figure1.csv", "figure1.gp", "report.html"}) {
     EXPECT_GT(fs::file_size(folder / name), 0U) << name;
   }
   for (const auto& entry : fs::directory_iterator(folder)) {
