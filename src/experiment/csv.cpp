@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace ebb::experiment {
 namespace {
@@ -79,6 +80,11 @@ class Reader {
 }  // namespace
 
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& where) {
+  if (const size_t good = well_formed_bytes(text); good < text.size()) {
+    throw Error::make(
+        ErrorKind::kBadData, "{}:{}: found bytes that are not UTF-8", where,
+        1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(good), '\n'));
+  }
   return Reader(text, where).rows();
 }
 

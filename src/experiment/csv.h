@@ -12,8 +12,8 @@ struct CsvRow {
   std::vector<std::string> fields;
 };
 
-// Empty lines are left out.  Throws: kBadData for a quote that is never closed or is followed by
-// other text.
+// Empty lines are left out.  Throws: kBadData for bytes that are no UTF-8, and a quote that is
+// never closed or is followed by other text.
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& where);
 
 }  // namespace ebb::experiment

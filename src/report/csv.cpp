@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace ebb::report {
 namespace {
@@ -45,7 +46,7 @@ void Csv::add(const std::vector<std::string>& fields) {
   EBB_CHECK(fields.size() == n_columns_);
   for (size_t i = 0; i < fields.size(); ++i) {
     if (i > 0) text_ += ',';
-    append_field(text_, fields[i]);
+    append_field(text_, readable_utf8(fields[i]));
   }
   text_ += '\n';
 }

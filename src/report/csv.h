@@ -24,7 +24,8 @@ std::string number_text(T value) {
 std::string low_text(const std::optional<stats::Interval>& interval);
 std::string high_text(const std::optional<stats::Interval>& interval);
 
-// Builds one file: a header, then rows of as many fields. Lines end with \n.
+// Builds one file: a header, then rows of as many fields. Lines end with \n. What is not UTF-8, and
+// NUL, becomes U+FFFD.
 class Csv {
  public:
   explicit Csv(std::vector<std::string_view> header);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/text.h"
 #include "report/arm_order.h"
 #include "report/cache_in_force.h"
 #include "report/comparisons.h"
@@ -312,7 +313,7 @@ std::string figure_section(const FigureText& figure) {
 
 std::string html_text(std::string_view text) {
   std::string out;
-  for (const char c : text) {
+  for (const char c : readable_utf8(text)) {
     switch (c) {
       case '&':
         out += "&amp;";

@@ -16,7 +16,7 @@ struct FigureText {
 
 std::string report_html(const StudyData& data, const Analysis& analysis, const FigureText& figure);
 
-// & < > " ' as entities; what is not UTF-8 becomes U+FFFD.
+// & < > " ' as entities; what is not UTF-8, and NUL, becomes U+FFFD.
 std::string html_text(std::string_view text);
 
 // What the page's script shows, as JSON that may stand inside a <script> element.

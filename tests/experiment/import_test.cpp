@@ -208,6 +208,12 @@ TEST(Csv, KeepsCommasQuotesAndLineBreaksOfQuotedFields) {
   EXPECT_EQ(rows[1].line, 4);
   EXPECT_THROW(static_cast<void>(parse_csv("\"a", "f")), Error);
   EXPECT_THROW(static_cast<void>(parse_csv("\"a\"b", "f")), Error);
+  try {
+    static_cast<void>(parse_csv("a,b\nc,\xFF\n", "f"));
+    FAIL() << "bytes that are no text were read";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "f:2: found bytes that are not UTF-8");
+  }
 }
 
 }  // namespace

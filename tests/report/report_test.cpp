@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/platform.h"
+#include "base/text.h"
 #include "report/figure1.h"
 #include "report/made_study.h"
 #include "report/report_html.h"
@@ -92,6 +93,29 @@ TEST(Report, LetsNoTextBecomeMarkup) {
     ++n_scripts;
   EXPECT_EQ(n_scripts, 2U);
   EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
+}
+
+// A byte-level model may write any bytes, and a length limit may cut inside a character.
+TEST(Report, EveryFileIsReadableTextWhateverAModelWrote) {
+  using std::string_literals::operator""s;
+  const std::string bytes =
+      "cut \xF0\x9F\x98, single \xFF\xC0\xAF, half \xED\xA0\x80, nothing \0."s;
+  StudyData data = made_study();
+  data.study.title += bytes;
+  data.study.question = bytes;
+  for (record::ArmInfo& arm : data.study.arms) arm.scope += bytes;
+  data.conversations[0].turns[0].content = bytes;
+  for (record::UnitRecord& unit : data.units) unit.turns.back().reply = bytes;
+  for (record::ItemScore& item : data.scores.items) item.detail = bytes;
+  const fs::path folder = fresh_folder("bytes");
+  write_report(data, folder, kQuick);
+  for (const char* name : {"report.html", "turns.csv", "items.csv", "table1.csv", "scores.csv"}) {
+    const std::string text = read(folder / name);
+    EXPECT_EQ(well_formed_bytes(text), text.size()) << name;
+    EXPECT_EQ(text.find('\0'), std::string::npos) << name;
+  }
+  EXPECT_THAT(read(folder / "turns.csv"), HasSubstr("nothing \xEF\xBF\xBD."));
+  EXPECT_THAT(html_text(bytes), HasSubstr("single \xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD, half"));
 }
 
 TEST(Report, PageDataKeepsRepliesAsTheyWere) {
