@@ -317,7 +317,7 @@ std::string dose_panel(const Analysis& analysis) {
   std::vector<std::string> parts;
   for (const std::string& arm : arms_of(*dose)) {
     parts.push_back(source("dose_point", place_of(analysis, arm), {3, 6}) +
-                    " with points pt 6 ps 0.25 lc rgb '#999999' notitle");
+                    " with points pt 6 ps 0.3 lc rgb '#707070' notitle");
   }
   parts.push_back(source("dose", 0, {3, 7, 8}) +
                   fmt::format(" with filledcurves fs transparent solid 0.25 noborder lc rgb '{}' "

@@ -8,6 +8,7 @@ build_packages="g++ cmake ninja-build ccache git python3 python3-venv pkg-config
   libhwy-dev libdnnl-dev librandom123-dev libboost-dev
   libsqlite3-dev libsqlitecpp-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
   libtomlplusplus-dev libssl-dev zlib1g-dev libcurl4-openssl-dev libicu-dev libcld2-dev gnuplot-nox"
+browser_packages="chromium"
 check_packages="clang-format clang-tidy clang cppcheck gcovr"
 brew_packages="cmake ninja ccache python@3.12 pkgconf googletest google-benchmark highway onednn
   random123 boost sqlite sqlitecpp nlohmann-json cli11 fmt spdlog tomlplusplus openssl@3 curl icu4c gnuplot"
@@ -66,12 +67,13 @@ setup_homebrew() {
   brew install $missing
 }
 
-# setup_packages build|check
+# setup_packages build|check|browser
 setup_packages() {
   local debian="$build_packages" brew="$brew_packages"
-  if [ "$1" = check ]; then
-    debian="$check_packages" brew="$brew_check_packages"
-  fi
+  case "$1" in
+    check) debian="$check_packages" brew="$brew_check_packages" ;;
+    browser) debian="$browser_packages" brew="" ;;  # macOS: whichever Chrome is there
+  esac
   # shellcheck disable=SC2086
   if [ "$(uname -s)" = Darwin ]; then
     setup_homebrew $brew
