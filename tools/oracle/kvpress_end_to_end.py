@@ -4,7 +4,7 @@
 kvpress' forward hooks run on a prefill of the F32 file; ebb on the same file with
 `reference` numerics, and on the quantised file with `strict` and `fast`. Beside the quantised file's agreement
 stand what libllama's arithmetic alone changes (kvpress on libllama's activations) and chance.
-Writes the table (--markdown) and small goldens (--goldens) for the C++ tests.
+Writes the page (--markdown) and small goldens (--goldens) for the C++ tests.
 
     kvpress_end_to_end.py --f32 smollm2-f32.gguf --quantised SmolLM2-135M-Instruct.Q4_1.gguf
 Exit code 1 where the F32 agreement of any policy is below 99.5 %.
@@ -21,6 +21,7 @@ from typing import Callable
 
 import hf_models
 import kvpress
+import kvpress_page
 import libllama
 import numpy as np
 import torch
@@ -47,7 +48,6 @@ class Case:
     is_pyramid: bool = False
     needs_attention: bool = False
     smallest_budget: int = 0
-    is_required: bool = True
 
 
 def snapkv(**parameters):
@@ -88,9 +88,9 @@ CASES = [
          lambda s: kvpress.AdaKVPress(kvpress.ExpectedAttentionPress(epsilon=0.01)),
          n_protected=lambda n, s: SINK),
     Case("criticalkv, window 8", "criticalkv", lambda s: kvpress.CriticalKVPress(snapkv()),
-         fixed(window=8), lambda n, s: 8, is_required=False),
+         fixed(window=8), lambda n, s: 8),
     Case("observed_attention", "observed_attention", lambda s: kvpress.ObservedAttentionPress(),
-         needs_attention=True, is_required=False),
+         needs_attention=True),
 ]
 
 
@@ -261,7 +261,7 @@ def chance(reference, kept, n_protected):
 
 
 def measure(args, model, span, ids, layers):
-    """Rows (case, share, numbers) of one text, and its goldens."""
+    """Rows (title, share, numbers) of one text, and its goldens."""
     rows, goldens = [], {}
     kept_by_kvpress = references(model, ids)
     for case in CASES:
@@ -277,7 +277,7 @@ def measure(args, model, span, ids, layers):
             if not case.needs_attention:
                 libllama_kept = kvpress_on_activations(model, layers, case, share, keep).kept
             row = {
-                "case": case, "share": share, "n": len(ids), "keep": keep,
+                "title": case.title, "share": share, "n": len(ids), "keep": keep,
                 "sizes": (int(reference.budgets.min()), int(reference.budgets.max())),
                 "f32": agreement(reference, exact), "strict": agreement(reference, quantised)[0],
                 "fast": agreement(reference, fast)[0],
@@ -288,6 +288,7 @@ def measure(args, model, span, ids, layers):
                 "gap": farthest(reference, exact),
                 "cells": int(reference.budgets.sum()),
                 "ties": int((reference.ties.any(-1)).sum()),
+                "tied": int((reference.kept & reference.ties).sum()),
             }
             rows.append(row)
             print(f"{case.title:28s} n {len(ids):4d} keep {keep:3d} F32 {row['f32'][0]:.5f} worst "
@@ -327,76 +328,6 @@ def write_goldens(path, ids, goldens):
         f.write(",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]}\n")
 
 
-HEAD = """# Agreement with kvpress, end to end
-
-Written by `tools/oracle/kvpress_end_to_end.py`. kvpress {kvpress} on transformers {transformers}, float32: its forward
-hooks during one prefill of SmolLM2-135M-Instruct (Q4_1, dequantised to F32: {layers} layers, {heads} KV heads). `ebb cache`
-gets the same token ids, parameters and number of cells. One event at the end of the prompt; windows look through the
-prompt's last tokens. Agreement = cells that both keep / cells kept, over all layers and heads.
-
-Three texts of {lengths} tokens. Parameters are those of kvpress' defaults where the table names none; lagkv compares blocks of
-128 cells at 1/2 and 16 at 1/10, because kvpress' unconditional tail of a block and more would exceed the smaller budget.
-SnapKV's default window of 64 is left out where the budget does not exceed it: there kvpress keeps arbitrary
-cells of the window (docs/kvpress-faults.md, 7).
-
-## The same weights: F32, `reference` numerics
-
-Required: 99.5 %. *differ*: cells of all kept. *lowest head*: the layer and head that agree least.
-*gap*: of the cells that differ, the largest distance of a score from the last one kept, relative to it: rounding, where it
-is near 1e-7 (repeated tokens have the same key in layer 0 but for its rotation, so K-norm ties there up to rounding).
-*per head*: smallest and largest number of cells that kvpress keeps in a layer and head. *ties*: layers and heads where
-scores tie exactly at the last place; which of the tied cells stay is free there (kvpress leaves it to `topk`,
-ebb keeps the newest).
-
-| policy | tokens | kept | per head | agreement | lowest head | differ | gap | ties |
-|---|---|---|---|---|---|---|---|---|
-"""
-QUANTISED = """
-## The quantised file: Q4_1
-
-The reference stays kvpress on float32 and dequantised weights. `strict` (the default) multiplies the file's integers by
-15-bit activations, `fast` by 8-bit ones; both keep cells as float16, and cells near the threshold change places. Two
-yardsticks stand beside the agreement:
-
-- *libllama*: the noise of libllama against Hugging Face. The same kvpress press on what libllama {llama}
-  computes from the same file in its default settings (attention inputs, keys and values of every layer, read while
-  it evaluates the prompt; keys and values rounded to float16 as in its cache). It has no column for observed_attention, whose
-  weights libllama does not give out.
-- *chance*: what random sets of the same sizes would share, protected cells (windows, sinks) included.
-
-| policy | tokens | kept | ebb `strict` | ebb `fast` | libllama | chance |
-|---|---|---|---|---|---|---|
-"""
-
-
-def percent(x, digits=2):
-    # Rounded down: 100 % is said only of equality.
-    return "-" if x is None else f"{np.floor(x * 100 * 10 ** digits) / 10 ** digits:.{digits}f} %"
-
-
-def write_markdown(path, rows, model):
-    config = model.config
-    text = HEAD.format(kvpress=version("kvpress"), transformers=version("transformers"),
-                       layers=config.num_hidden_layers, heads=config.num_key_value_heads,
-                       lengths=", ".join(str(b - a) for a, b in SPANS))
-    for r in rows:
-        sizes = "{}" if r["sizes"][0] == r["sizes"][1] else "{}..{}"
-        text += (f"| {r['case'].title} | {r['n']} | 1/{r['share']} | {sizes.format(*r['sizes'])} | "
-                 f"{percent(r['f32'][0])} | {percent(r['f32'][1])} | {r['differ']} of {r['cells']} | "
-                 f"{format(r['gap'], '.0e') if r['differ'] and r['gap'] == r['gap'] else '-'} | {r['ties']} |\n")
-    text += QUANTISED.format(llama=f"(llama-cpp-python {libllama.llama_cpp.__version__})")
-    for r in rows:
-        text += (f"| {r['case'].title} | {r['n']} | 1/{r['share']} | {percent(r['strict'])} | "
-                 f"{percent(r['fast'])} | {percent(r['libllama'])} | {percent(r['chance'])} |\n")
-    with open(path, "w") as f:
-        f.write(text)
-
-
-def version(package):
-    import importlib.metadata
-    return importlib.metadata.version(package)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--f32", required=True, help="the quantised file through ebb-dequantise")
@@ -407,6 +338,8 @@ def main():
     parser.add_argument("--goldens", help="tests/fixtures/policy/end_to_end/smollm2.json")
     parser.add_argument("--markdown", help="docs/policy-agreement.md")
     args = parser.parse_args()
+    # Sums in one order, whatever the machine: a score at the threshold must not depend on its cores.
+    torch.set_num_threads(1)
     if args.only:
         CASES[:] = [c for c in CASES if args.only in c.title]
         args.goldens = args.markdown = None
@@ -425,12 +358,13 @@ def main():
     if args.goldens:
         write_goldens(args.goldens, ids[slice(*GOLDEN_SPAN)], goldens)
     order = [c.title for c in CASES]
-    rows.sort(key=lambda r: (order.index(r["case"].title), r["n"], r["share"]))
+    rows.sort(key=lambda r: (order.index(r["title"]), r["n"], r["share"]))
     if args.markdown:
-        write_markdown(args.markdown, rows, model)
-    low = [r for r in rows if r["case"].is_required and r["f32"][0] < REQUIRED]
+        kvpress_page.write(args.markdown, rows, model.config, REQUIRED, [b - a for a, b in SPANS],
+                           libllama.llama_cpp.__version__)
+    low = [r for r in rows if r["f32"][0] < REQUIRED]
     for r in low:
-        print(f"BELOW {REQUIRED:.1%}: {r['case'].title}, {r['n']} tokens, 1/{r['share']}: {r['f32'][0]:.5f}")
+        print(f"BELOW {REQUIRED:.1%}: {r['title']}, {r['n']} tokens, 1/{r['share']}: {r['f32'][0]:.5f}")
     sys.exit(1 if low else 0)
 
 
