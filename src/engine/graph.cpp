@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "engine/head_plan.h"
+#include "engine/ops.h"
 #include "engine/thread_choice.h"
 #include "kernels/linear.h"
 #include "tensor/types.h"
@@ -179,6 +179,7 @@ struct StepGraph::Impl {
     op.layer = index;
     op.raw_queries = raw_queries.empty() ? nullptr : raw_queries.data();
     op.heads = plan_heads(blocks, index, config.n_kv_heads);
+    op.attention = plan_attention(blocks, op.heads, config, n_threads);
     return op;
   }
 

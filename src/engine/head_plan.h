@@ -4,9 +4,27 @@
 
 #include <vector>
 
-#include "engine/ops.h"
+#include "engine/sequence.h"
+#include "kernels/attention.h"
+#include "model/config.h"
 
 namespace ebb::engine {
+
+// The rows of one sequence in a step.
+struct RowBlock {
+  Sequence* sequence = nullptr;
+  int first_row = 0;
+  int n_rows = 0;
+  Ordinal first_ordinal;
+  SequenceSignals* signals = nullptr;  // or null
+};
+
+// Cells of one (sequence, layer, KV head): what attention reads and where the new ones are written.
+struct HeadPlan {
+  std::vector<kernels::CellRun> runs;
+  std::vector<kv::NewCell> new_cells;  // [n_rows of the block]
+  int32_t pos_shift = 0;
+};
 
 // The runs of one head's cells.
 void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,

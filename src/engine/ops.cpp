@@ -86,7 +86,7 @@ void store_row(LayerOp& op, size_t block, int row_in_block, const float* k, cons
   const auto ordinal = static_cast<int32_t>(rows.first_ordinal.value) + row_in_block;
   const PositionMode mode = rows.sequence->cells().mode();
   for (int h = 0; h < config.n_kv_heads; ++h) {
-    HeadPlan& head = op.head(block, h);
+    const HeadPlan& head = op.head(block, h);
     const kv::NewCell& cell = head.new_cells[static_cast<size_t>(row_in_block)];
     const float* bias = op.k_bias == nullptr ? nullptr : op.k_bias + static_cast<ptrdiff_t>(h) * d;
     const float* key = prepare_head(k + static_cast<ptrdiff_t>(h) * d, bias, op.k_norm,
@@ -111,11 +111,28 @@ void store_row(LayerOp& op, size_t block, int row_in_block, const float* k, cons
   }
 }
 
-// Attends some rows of one head; where the sequence gathers weights, adds them to its sums.
-void attend_task(LayerOp& op, size_t block, int kv_head, std::span<const kernels::QueryRow> queries,
-                 kernels::AttentionScratch& scratch) {
+// The query heads of one KV head for some rows of a block.
+void add_queries(const LayerOp& op, ggml_tensor* dst, size_t block, int kv_head, int first_row,
+                 int n_rows, std::vector<kernels::QueryRow>& out) {
+  const int group = op.config->group_size();
+  const RowBlock& rows = (*op.blocks)[block];
+  for (int i = first_row; i < first_row + n_rows; ++i) {
+    const int64_t row = rows.first_row + i;
+    for (int g = 0; g < group; ++g) {
+      const ptrdiff_t at = static_cast<ptrdiff_t>(kv_head * group + g) * op.config->head_dim;
+      out.push_back({row_of(dst->src[0], row) + at,
+                     Ordinal{rows.first_ordinal.value + static_cast<uint32_t>(i)},
+                     row_of(dst, row) + at});
+    }
+  }
+}
+
+// Where the sequence gathers weights, adds them to its sums.
+void attend_alone(LayerOp& op, const AttendTask& task, std::span<const kernels::QueryRow> queries,
+                  kernels::AttentionScratch& scratch) {
+  const auto block = static_cast<size_t>(task.first_block);
   SequenceSignals* signals = (*op.blocks)[block].signals;
-  const std::vector<kernels::CellRun>& runs = op.head(block, kv_head).runs;
+  const std::vector<kernels::CellRun>& runs = op.head(block, task.kv_head).runs;
   if (signals == nullptr || !signals->needs().attention_sum) {
     kernels::attend(op.shape, runs, queries, scratch);
     return;
@@ -128,7 +145,33 @@ void attend_task(LayerOp& op, size_t block, int kv_head, std::span<const kernels
   targets.assign(queries.size(), 0);
   kernels::attend(op.shape, runs, queries, scratch,
                   {.sums = sums.data(), .stride = n_cells, .row_target = targets});
-  signals->add_weights(op.layer, kv_head, sums);
+  signals->add_weights(op.layer, task.kv_head, sums);
+}
+
+void attend_part(LayerOp& op, const AttendTask& task, std::span<const kernels::QueryRow> queries,
+                 kernels::AttentionScratch& scratch) {
+  AttendSplit& split = op.attention.splits[static_cast<size_t>(task.split)];
+  const auto& runs = op.head(static_cast<size_t>(task.first_block), task.kv_head).runs;
+  kernels::attend_part(op.shape, runs, queries, static_cast<size_t>(task.part),
+                       static_cast<size_t>(task.n_parts), split.results, scratch);
+  // Releases this part and, in the last thread, acquires the others'.
+  if (split.n_left.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+  kernels::merge_parts(op.shape, queries, split.results);
+}
+
+// Sequences that hold the same first cells.
+void attend_company(LayerOp& op, const AttendTask& task, std::span<const kernels::QueryRow> queries,
+                    kernels::AttentionScratch& scratch) {
+  thread_local std::vector<kernels::AttentionMember> members;
+  members.clear();
+  size_t at = 0;
+  for (int i = 0; i < task.n_blocks; ++i) {
+    const auto block = static_cast<size_t>(task.first_block + i);
+    const auto n = static_cast<size_t>((*op.blocks)[block].n_rows * op.config->group_size());
+    members.push_back({op.head(block, task.kv_head).runs, queries.subspan(at, n)});
+    at += n;
+  }
+  kernels::attend_shared(op.shape, members, task.n_shared, scratch);
 }
 
 }  // namespace
@@ -206,34 +249,25 @@ void run_rope_and_store(ggml_tensor* dst, int ith, int nth, void* layer_op) {
 void run_attend(ggml_tensor* dst, int ith, int nth, void* layer_op) {
   auto& op = *static_cast<LayerOp*>(layer_op);
   (void)nth;
-  const model::ModelConfig& config = *op.config;
-  const int d = config.head_dim;
-  const int group = config.group_size();
-  // About 32 query rows share one pass over the cells: enough to reuse them from cache, few enough
-  // to spread over threads.
-  const int rows_per_task = std::max(1, 32 / group);
-  std::vector<kernels::QueryRow> queries;
   kernels::AttentionScratch& scratch = (*op.scratch)[static_cast<size_t>(ith)];
-  int task = 0;
-  int wanted = op.next_task.fetch_add(1, std::memory_order_relaxed);
-  for (size_t block = 0; block < op.blocks->size(); ++block) {
-    const RowBlock& rows = (*op.blocks)[block];
-    for (int h = 0; h < config.n_kv_heads; ++h) {
-      for (int first = 0; first < rows.n_rows; first += rows_per_task, ++task) {
-        if (task != wanted) continue;
-        wanted = op.next_task.fetch_add(1, std::memory_order_relaxed);
-        queries.clear();
-        for (int i = first; i < std::min(first + rows_per_task, rows.n_rows); ++i) {
-          const int64_t row = rows.first_row + i;
-          for (int g = 0; g < group; ++g) {
-            const ptrdiff_t at = static_cast<ptrdiff_t>(h * group + g) * d;
-            queries.push_back({row_of(dst->src[0], row) + at,
-                               Ordinal{rows.first_ordinal.value + static_cast<uint32_t>(i)},
-                               row_of(dst, row) + at});
-          }
-        }
-        attend_task(op, block, h, queries, scratch);
-      }
+  thread_local std::vector<kernels::QueryRow> queries;
+  const std::vector<AttendTask>& tasks = op.attention.tasks;
+  while (true) {
+    const auto next = static_cast<size_t>(op.next_task.fetch_add(1, std::memory_order_relaxed));
+    if (next >= tasks.size()) return;
+    const AttendTask& task = tasks[next];
+    queries.clear();
+    for (int i = 0; i < task.n_blocks; ++i) {
+      const auto block = static_cast<size_t>(task.first_block + i);
+      const int n_rows = task.n_blocks == 1 ? task.n_rows : (*op.blocks)[block].n_rows;
+      add_queries(op, dst, block, task.kv_head, task.first_row, n_rows, queries);
+    }
+    if (task.n_blocks > 1) {
+      attend_company(op, task, queries, scratch);
+    } else if (task.n_parts > 1) {
+      attend_part(op, task, queries, scratch);
+    } else {
+      attend_alone(op, task, queries, scratch);
     }
   }
 }

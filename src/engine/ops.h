@@ -8,29 +8,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/sequence.h"
-#include "kernels/attention.h"
+#include "engine/attend_plan.h"
 #include "kernels/rope.h"
 #include "model/config.h"
 #include "model/model.h"
 
 namespace ebb::engine {
-
-// The rows of one sequence in a step.
-struct RowBlock {
-  Sequence* sequence = nullptr;
-  int first_row = 0;
-  int n_rows = 0;
-  Ordinal first_ordinal;
-  SequenceSignals* signals = nullptr;  // or null
-};
-
-// Cells of one (sequence, layer, KV head): what attention reads and where the new ones are written.
-struct HeadPlan {
-  std::vector<kernels::CellRun> runs;
-  std::vector<kv::NewCell> new_cells;  // [n_rows of the block]
-  int32_t pos_shift = 0;
-};
 
 struct EmbedOp {
   const model::Weight* table = nullptr;
@@ -54,6 +37,7 @@ struct LayerOp {
   const float* v_bias = nullptr;
   const std::vector<RowBlock>* blocks = nullptr;
   std::vector<HeadPlan> heads;  // [n_kv_heads, n_blocks]
+  AttendPlan attention;
   kernels::AttentionShape shape;
   kv::CellFormat format;
   PositionMode mode = PositionMode::kOriginal;
@@ -63,7 +47,7 @@ struct LayerOp {
       nullptr;  // [n_q_heads * head_dim, n_rows] before RoPE, where some block keeps them
   std::atomic<int> next_task{0};
 
-  HeadPlan& head(size_t block, int kv_head) {
+  const HeadPlan& head(size_t block, int kv_head) const {
     return heads[block * static_cast<size_t>(config->n_kv_heads) + static_cast<size_t>(kv_head)];
   }
 };

@@ -1,5 +1,5 @@
-// SIMD part of attend(), compiled once per instruction set (Highway). See attention.h for the
-// promise.
+// Softmax, merging of blocks and statistics of attend(), compiled once per instruction set
+// (Highway). See attention.h for the promise.
 #include "kernels/attention.h"
 
 #include <algorithm>
@@ -15,215 +15,92 @@
 // Must follow highway.h.
 #include <hwy/contrib/math/math-inl.h>
 
+#include "kernels/attention_tiles-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace ebb::kernels {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
-using F32 = hn::CappedTag<float, kCellGroup>;
-using Vec = hn::Vec<F32>;
-constexpr int kRows = 4;   // query rows per pass: with 4 vectors each they fill the register file
-constexpr int kUnits = 4;  // vectors of cells, or of channels, per pass
+constexpr float kNever = -std::numeric_limits<float>::infinity();
 
-inline HWY_ATTR Vec load_numbers(F32 d, const float* p) { return hn::LoadU(d, p); }
-inline HWY_ATTR Vec load_numbers(F32 d, const hwy::float16_t* p) {
-  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, F32>(), p));
-}
-inline HWY_ATTR Vec load_numbers(F32 d, const hwy::bfloat16_t* p) {
-  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::bfloat16_t, F32>(), p));
-}
-inline float load_number(const float* p) { return *p; }
-inline float load_number(const hwy::float16_t* p) { return f16_to_f32(p->bits); }
-inline float load_number(const hwy::bfloat16_t* p) { return bf16_to_f32(p->bits); }
-
-// scores[r][i] of n_units vectors of cells: each lane sums over the channels in order.
-template <typename T, int kN>
-HWY_ATTR void score_units(const QueryRow* rows, int n_rows, const T* const* keys, int head_dim,
-                          float* const* scores, const size_t* at) {
-  const F32 d;
-  Vec sum[kRows][kN];
-  for (int r = 0; r < kRows; ++r) {
-    for (int u = 0; u < kN; ++u) sum[r][u] = hn::Zero(d);
-  }
-  const float* q[kRows];
-  for (int r = 0; r < kRows; ++r) q[r] = rows[std::min(r, n_rows - 1)].query;
-  for (int c = 0; c < head_dim; ++c) {
-    const size_t offset = static_cast<size_t>(c) * kCellGroup;
-    Vec key[kN];
-    for (int u = 0; u < kN; ++u) key[u] = load_numbers(d, keys[u] + offset);
-    for (int r = 0; r < kRows; ++r) {
-      const Vec x = hn::Set(d, q[r][c]);
-      for (int u = 0; u < kN; ++u) sum[r][u] = hn::MulAdd(x, key[u], sum[r][u]);
+// Sets what the row does not see of a group to minus infinity.
+HWY_ATTR void mask_group(const AttentionShape& shape, uint32_t now, const CellGroup& group,
+                         float* scores) {
+  const uint32_t first = group.ordinals[group.lane_begin].value;
+  const uint32_t last = group.ordinals[group.lane_end - 1].value;
+  const bool is_whole = group.lane_begin == 0 && group.lane_end == kCellGroup;
+  const bool is_seen = last <= now && (shape.window == 0 || now - first < shape.window);
+  if (is_whole && is_seen && group.hidden == nullptr) return;
+  for (uint32_t i = 0; i < kCellGroup; ++i) {
+    bool sees = i >= group.lane_begin && i < group.lane_end;
+    if (sees) {
+      const uint32_t ordinal = group.ordinals[i].value;
+      sees = ordinal <= now && (shape.window == 0 || now - ordinal < shape.window) &&
+             (group.hidden == nullptr || group.hidden[i] == 0);
     }
-  }
-  for (int r = 0; r < n_rows; ++r) {
-    for (int u = 0; u < kN; ++u) hn::StoreU(sum[r][u], d, scores[r] + at[u]);
+    if (!sees) scores[i] = kNever;
   }
 }
 
-template <typename T>
-HWY_ATTR void score_groups(const AttentionShape& shape, const QueryRow* rows, int n_rows,
-                           std::span<const CellGroup> groups, float* const* scores) {
+// Scales and masks the scores; returns their largest.
+HWY_ATTR float scale_and_mask(const AttentionShape& shape, const QueryRow& row,
+                              std::span<const CellGroup> groups, float* scores) {
   const F32 d;
-  const size_t n_lanes = hn::Lanes(d);
-  const size_t units_per_group = kCellGroup / n_lanes;
-  const size_t n_units = groups.size() * units_per_group;
-  const T* keys[kUnits];
-  size_t at[kUnits];
-  const auto locate = [&](size_t unit, int u) {
-    const CellGroup& group = groups[unit / units_per_group];
-    const size_t lane = unit % units_per_group * n_lanes;
-    keys[u] = reinterpret_cast<const T*>(group.keys) + lane;
-    at[u] = unit / units_per_group * kCellGroup + lane;
-  };
-  size_t unit = 0;
-  for (; unit + kUnits <= n_units; unit += kUnits) {
-    for (int u = 0; u < kUnits; ++u) locate(unit + static_cast<size_t>(u), u);
-    score_units<T, kUnits>(rows, n_rows, keys, shape.head_dim, scores, at);
-  }
-  for (; unit < n_units; ++unit) {
-    locate(unit, 0);
-    score_units<T, 1>(rows, n_rows, keys, shape.head_dim, scores, at);
-  }
-}
-
-// Scales the scores and sets what the row does not see to minus infinity.
-HWY_ATTR void scale_and_mask(const AttentionShape& shape, const QueryRow& row,
-                             std::span<const CellGroup> groups, float* scores) {
-  const F32 d;
-  constexpr float kNever = -std::numeric_limits<float>::infinity();
   const Vec scale = hn::Set(d, shape.scale);
-  for (size_t i = 0; i < groups.size() * kCellGroup; i += hn::Lanes(d)) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, scores + i), scale), d, scores + i);
-  }
+  Vec top = hn::Set(d, kNever);
+  Vec poison = hn::Zero(d);
   for (size_t g = 0; g < groups.size(); ++g) {
-    const CellGroup& group = groups[g];
     float* s = scores + g * kCellGroup;
+    for (size_t i = 0; i < kCellGroup; i += hn::Lanes(d)) {
+      hn::StoreU(hn::Mul(hn::LoadU(d, s + i), scale), d, s + i);
+    }
     if (shape.softcap > 0.0F) {
-      for (uint32_t i = group.lane_begin; i < group.lane_end; ++i) {
+      for (uint32_t i = groups[g].lane_begin; i < groups[g].lane_end; ++i) {
         s[i] = shape.softcap * std::tanh(s[i] / shape.softcap);
       }
     }
-    const uint32_t first = group.ordinals[group.lane_begin].value;
-    const uint32_t last = group.ordinals[group.lane_end - 1].value;
-    const uint32_t now = row.ordinal.value;
-    const bool is_whole = group.lane_begin == 0 && group.lane_end == kCellGroup;
-    const bool is_seen = last <= now && (shape.window == 0 || now - first < shape.window);
-    if (is_whole && is_seen && group.hidden == nullptr) continue;
-    for (uint32_t i = 0; i < kCellGroup; ++i) {
-      bool sees = i >= group.lane_begin && i < group.lane_end;
-      if (sees) {
-        const uint32_t ordinal = group.ordinals[i].value;
-        sees = ordinal <= now && (shape.window == 0 || now - ordinal < shape.window) &&
-               (group.hidden == nullptr || group.hidden[i] == 0);
-      }
-      if (!sees) s[i] = kNever;
+    mask_group(shape, row.ordinal.value, groups[g], s);
+    for (size_t i = 0; i < kCellGroup; i += hn::Lanes(d)) {
+      const Vec x = hn::LoadU(d, s + i);
+      top = hn::Max(top, x);
+      poison = hn::IfThenElse(hn::IsNaN(x), x, poison);
     }
   }
+  const float nan = hn::GetLane(hn::SumOfLanes(d, poison));
+  return std::isnan(nan) ? nan : hn::GetLane(hn::MaxOfLanes(d, top));
 }
 
-struct BlockSoftmax {
-  float max = 0.0F;
-  float sum = 0.0F;
-};
-
-// Turns scores into exp(score - max) in place. The sum runs over the lanes in order; masked lanes
-// add 0.
-HWY_ATTR BlockSoftmax exponentiate(float* scores, size_t n) {
-  const F32 d;
-  Vec top = hn::Set(d, -std::numeric_limits<float>::infinity());
-  Vec poison = hn::Zero(d);  // NaN as soon as one score is NaN (0 * NaN), else 0
-  for (size_t i = 0; i < n; i += hn::Lanes(d)) {
-    const Vec s = hn::LoadU(d, scores + i);
-    top = hn::Max(top, s);
-    poison = hn::IfThenElse(hn::IsNaN(s), s, poison);
-  }
-  BlockSoftmax out;
-  out.max = hn::GetLane(hn::MaxOfLanes(d, top));
-  const float nan = hn::GetLane(hn::SumOfLanes(d, poison));
-  if (std::isnan(nan)) {
-    out.max = out.sum = nan;
-    return out;
-  }
-  if (out.max == -std::numeric_limits<float>::infinity()) {
+// Turns scores into exp(score - max) in place; those that are not seen become 0.
+HWY_ATTR void exponentiate(float max, size_t n, float* scores) {
+  if (std::isnan(max)) return;
+  if (max == kNever) {
     std::fill(scores, scores + n, 0.0F);
-    return out;
+    return;
   }
-  const Vec shift = hn::Set(d, out.max);
+  const F32 d;
+  const Vec shift = hn::Set(d, max);
   for (size_t i = 0; i < n; i += hn::Lanes(d)) {
     hn::StoreU(hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), shift)), d, scores + i);
   }
-  return out;
 }
 
-HWY_ATTR void sum_in_order(float* const* scores, int n_rows, size_t n, BlockSoftmax* out) {
-  float sum[kRows] = {};
-  const float* p[kRows];
-  for (int r = 0; r < kRows; ++r) p[r] = scores[std::min(r, n_rows - 1)];
-  for (size_t i = 0; i < n; ++i) {
-    for (int r = 0; r < kRows; ++r) sum[r] += p[r][i];
-  }
-  for (int r = 0; r < n_rows; ++r) {
-    if (!std::isnan(out[r].max)) out[r].sum = sum[r];
-  }
-}
-
-// partial[r][channels] = sum over the cells, in order, of weight * value.
-template <typename T, int kN>
-HWY_ATTR void weigh_channels(std::span<const CellGroup> groups, float* const* weights, int n_rows,
-                             size_t head_dim, size_t channel, float* partial) {
-  const F32 d;
-  const size_t n_lanes = hn::Lanes(d);
-  Vec sum[kRows][kN];
-  const float* p[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    p[r] = weights[std::min(r, n_rows - 1)];
-    for (int u = 0; u < kN; ++u) sum[r][u] = hn::Zero(d);
-  }
-  for (size_t g = 0; g < groups.size(); ++g) {
-    const CellGroup& group = groups[g];
-    const T* values = reinterpret_cast<const T*>(group.values) + channel;
-    for (size_t i = group.lane_begin; i < group.lane_end; ++i) {
-      Vec value[kN];
-      for (int u = 0; u < kN; ++u) {
-        value[u] = load_numbers(d, values + i * head_dim + static_cast<size_t>(u) * n_lanes);
-      }
-      for (int r = 0; r < kRows; ++r) {
-        const Vec weight = hn::Set(d, p[r][g * kCellGroup + i]);
-        for (int u = 0; u < kN; ++u) sum[r][u] = hn::MulAdd(weight, value[u], sum[r][u]);
-      }
+// The sum of each row's lanes, in order; lanes that are not seen add 0. Rows in eights, so that one
+// row's chain of additions hides behind the others'.
+HWY_ATTR void sum_in_order(RowsOut scores, size_t n_rows, size_t n, BlockSoftmax* out) {
+  constexpr size_t kChains = 8;
+  for (size_t first = 0; first < n_rows; first += kChains) {
+    const size_t n_chains = std::min(kChains, n_rows - first);
+    float sum[kChains] = {};
+    const float* p[kChains];
+    for (size_t r = 0; r < kChains; ++r) {
+      p[r] = scores.first + (first + std::min(r, n_chains - 1)) * scores.stride;
     }
-  }
-  for (int r = 0; r < n_rows; ++r) {
-    float* out = partial + static_cast<size_t>(r) * head_dim + channel;
-    for (int u = 0; u < kN; ++u) hn::StoreU(sum[r][u], d, out + static_cast<size_t>(u) * n_lanes);
-  }
-}
-
-template <typename T>
-HWY_ATTR void weigh_values(const AttentionShape& shape, std::span<const CellGroup> groups,
-                           float* const* weights, int n_rows, float* partial) {
-  const F32 d;
-  const size_t n_lanes = hn::Lanes(d);
-  const size_t head_dim = static_cast<size_t>(shape.head_dim);
-  size_t c = 0;
-  for (; c + kUnits * n_lanes <= head_dim; c += kUnits * n_lanes) {
-    weigh_channels<T, kUnits>(groups, weights, n_rows, head_dim, c, partial);
-  }
-  for (; c + n_lanes <= head_dim; c += n_lanes) {
-    weigh_channels<T, 1>(groups, weights, n_rows, head_dim, c, partial);
-  }
-  for (; c < head_dim; ++c) {
-    for (int r = 0; r < n_rows; ++r) {
-      float sum = 0.0F;
-      for (size_t g = 0; g < groups.size(); ++g) {
-        const T* values = reinterpret_cast<const T*>(groups[g].values);
-        for (size_t i = groups[g].lane_begin; i < groups[g].lane_end; ++i) {
-          sum =
-              std::fma(weights[r][g * kCellGroup + i], load_number(values + i * head_dim + c), sum);
-        }
-      }
-      partial[static_cast<size_t>(r) * head_dim + c] = sum;
+    for (size_t i = 0; i < n; ++i) {
+      for (size_t r = 0; r < kChains; ++r) sum[r] += p[r][i];
+    }
+    for (size_t r = 0; r < n_chains; ++r) {
+      BlockSoftmax& block = out[first + r];
+      block.sum = std::isnan(block.max) ? block.max : sum[r];
     }
   }
 }
@@ -268,71 +145,116 @@ HWY_ATTR void add_weights(const WeightSums& statistics, uint32_t target, float m
   }
 }
 
+// The rows' softmax and weighted values over the groups of one ordinal block, into state.of_block
+// and state.partial. `kept` takes the scores before the softmax, or is null.
 template <typename T>
-HWY_ATTR void attend_rows(const AttentionShape& shape, const QueryRow* rows, int n_rows,
-                          AttentionScratch::State& state, const WeightSums& statistics,
-                          size_t first_row) {
-  const size_t head_dim = static_cast<size_t>(shape.head_dim);
-  const bool keeps_scores = statistics.sums != nullptr;
-  const size_t n_all = state.groups.size() * kCellGroup;
-  float max[kRows];
-  float sum[kRows] = {};
-  for (int r = 0; r < n_rows; ++r) {
-    max[r] = -std::numeric_limits<float>::infinity();
-    std::fill(rows[r].out, rows[r].out + head_dim, 0.0F);
+HWY_ATTR void attend_block(const AttentionShape& shape, std::span<const QueryRow> rows,
+                           std::span<const CellGroup> groups, RowsOut kept,
+                           AttentionScratch::State& state) {
+  const auto head_dim = static_cast<size_t>(shape.head_dim);
+  const size_t n = groups.size() * kCellGroup;
+  const RowsOut scores{state.scores.data(), n};
+  const float* queries[kRowsAtOnce] = {};
+  for (size_t r = 0; r < rows.size(); ++r) queries[r] = rows[r].query;
+  score_block<T>(queries, rows.size(), head_dim, groups, state.tile.data(), scores);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    float* row = scores.first + r * n;
+    state.of_block[r].max = scale_and_mask(shape, rows[r], groups, row);
+    if (kept.first != nullptr) std::copy(row, row + n, kept.first + r * kept.stride);
+    exponentiate(state.of_block[r].max, n, row);
   }
-  for (size_t b = 0; b + 1 < state.block_begin.size(); ++b) {
-    const size_t begin = state.block_begin[b];
-    const std::span<const CellGroup> groups(state.groups.data() + begin,
-                                            state.block_begin[b + 1] - begin);
-    const size_t n = groups.size() * kCellGroup;
-    float* scores[kRows];
-    BlockSoftmax blocks[kRows];
-    for (int r = 0; r < kRows; ++r)
-      scores[r] = state.scores.data() + static_cast<size_t>(r) * n_all;
-    score_groups<T>(shape, rows, n_rows, groups, scores);
-    for (int r = 0; r < n_rows; ++r) {
-      scale_and_mask(shape, rows[r], groups, scores[r]);
-      if (keeps_scores) {
-        float* kept = state.scores.data() + (kRows + static_cast<size_t>(r)) * n_all;
-        std::copy(scores[r], scores[r] + n, kept + begin * kCellGroup);
-      }
-      blocks[r] = exponentiate(scores[r], n);
-    }
-    sum_in_order(scores, n_rows, n, blocks);
-    weigh_values<T>(shape, groups, scores, n_rows, state.partial.data());
-    for (int r = 0; r < n_rows; ++r) {
-      merge_block(blocks[r], state.partial.data() + static_cast<size_t>(r) * head_dim, head_dim,
-                  max[r], sum[r], rows[r].out);
-    }
-  }
-  for (int r = 0; r < n_rows; ++r) {
-    if (sum[r] == 0.0F) continue;
-    for (size_t c = 0; c < head_dim; ++c) rows[r].out[c] /= sum[r];
-    if (!keeps_scores) continue;
-    const uint32_t target = statistics.row_target[first_row + static_cast<size_t>(r)];
-    if (target == WeightSums::kNoTarget) continue;
-    add_weights(statistics, target, max[r], sum[r], state.groups,
-                state.scores.data() + (kRows + static_cast<size_t>(r)) * n_all);
+  sum_in_order(scores, rows.size(), n, state.of_block.data());
+  weigh_block<T>(groups, head_dim, rows.size(), scores, state.tile.data(),
+                 {state.partial.data(), head_dim});
+}
+
+HWY_ATTR void attend_block_of(const AttentionShape& shape, std::span<const QueryRow> rows,
+                              std::span<const CellGroup> groups, RowsOut kept,
+                              AttentionScratch::State& state) {
+  switch (shape.type) {
+    case CellType::kF32:
+      return attend_block<float>(shape, rows, groups, kept, state);
+    case CellType::kF16:
+      return attend_block<hwy::float16_t>(shape, rows, groups, kept, state);
+    case CellType::kBf16:
+      return attend_block<hwy::bfloat16_t>(shape, rows, groups, kept, state);
   }
 }
 
-HWY_ATTR void attend_all(const AttentionShape& shape, std::span<const QueryRow> rows,
-                         AttentionScratch::State& state, const WeightSums& statistics) {
-  for (size_t first = 0; first < rows.size(); first += kRows) {
-    const int n = static_cast<int>(std::min<size_t>(kRows, rows.size() - first));
-    switch (shape.type) {
-      case CellType::kF32:
-        attend_rows<float>(shape, &rows[first], n, state, statistics, first);
-        break;
-      case CellType::kF16:
-        attend_rows<hwy::float16_t>(shape, &rows[first], n, state, statistics, first);
-        break;
-      case CellType::kBf16:
-        attend_rows<hwy::bfloat16_t>(shape, &rows[first], n, state, statistics, first);
-        break;
-    }
+// One block's results into what the rows have so far.
+HWY_ATTR void merge_rows(std::span<const QueryRow> rows, const BlockSoftmax* block,
+                         const float* partial, size_t head_dim, BlockSoftmax* all) {
+  for (size_t r = 0; r < rows.size(); ++r) {
+    merge_block(block[r], partial + r * head_dim, head_dim, all[r].max, all[r].sum, rows[r].out);
   }
+}
+
+HWY_ATTR void begin_rows(std::span<const QueryRow> rows, size_t head_dim, BlockSoftmax* all) {
+  for (size_t r = 0; r < rows.size(); ++r) {
+    all[r] = {kNever, 0.0F};
+    std::fill(rows[r].out, rows[r].out + head_dim, 0.0F);
+  }
+}
+
+HWY_ATTR void finish_rows(std::span<const QueryRow> rows, size_t head_dim,
+                          const BlockSoftmax* all) {
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if (all[r].sum == 0.0F) continue;
+    for (size_t c = 0; c < head_dim; ++c) rows[r].out[c] /= all[r].sum;
+  }
+}
+
+// The rows over all groups that were collected, from state.so_far[first_row] on.
+HWY_ATTR void attend_groups(const AttentionShape& shape, std::span<const QueryRow> rows,
+                            size_t first_row, bool keeps_scores, AttentionScratch::State& state) {
+  const size_t n_all = state.groups.size() * kCellGroup;
+  for (size_t b = 0; b < state.n_blocks(); ++b) {
+    const RowsOut kept{
+        keeps_scores ? state.kept.data() + state.block_begin[b] * kCellGroup : nullptr, n_all};
+    attend_block_of(shape, rows, state.groups_of(b), kept, state);
+    merge_rows(rows, state.of_block.data(), state.partial.data(),
+               static_cast<size_t>(shape.head_dim), &state.so_far[first_row]);
+  }
+}
+
+HWY_ATTR void attend_rows(const AttentionShape& shape, std::span<const QueryRow> rows,
+                          const WeightSums& statistics, std::span<const uint32_t> targets,
+                          AttentionScratch::State& state) {
+  const auto head_dim = static_cast<size_t>(shape.head_dim);
+  const bool keeps_scores = statistics.sums != nullptr;
+  begin_rows(rows, head_dim, state.so_far.data());
+  attend_groups(shape, rows, 0, keeps_scores, state);
+  finish_rows(rows, head_dim, state.so_far.data());
+  if (!keeps_scores) return;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const BlockSoftmax& all = state.so_far[r];
+    if (all.sum == 0.0F || targets[r] == WeightSums::kNoTarget) continue;
+    add_weights(statistics, targets[r], all.max, all.sum, state.groups,
+                state.kept.data() + r * state.groups.size() * kCellGroup);
+  }
+}
+
+HWY_ATTR void attend_blocks(const AttentionShape& shape, std::span<const QueryRow> rows,
+                            size_t first_block, size_t end_block, BlockResults& results,
+                            AttentionScratch::State& state) {
+  const size_t n = rows.size();
+  const size_t n_numbers = n * static_cast<size_t>(shape.head_dim);
+  for (size_t b = first_block; b < end_block; ++b) {
+    attend_block_of(shape, rows, state.groups_of(b), {nullptr, 0}, state);
+    std::copy_n(state.of_block.data(), n, &results.softmax[b * n]);
+    std::copy_n(state.partial.data(), n_numbers, &results.partial[b * n_numbers]);
+  }
+}
+
+HWY_ATTR void merge_results(std::span<const QueryRow> rows, size_t head_dim,
+                            const BlockResults& results) {
+  const size_t n = rows.size();
+  BlockSoftmax all[kRowsAtOnce];
+  begin_rows(rows, head_dim, all);
+  for (size_t b = 0; b < results.softmax.size() / n; ++b) {
+    merge_rows(rows, &results.softmax[b * n], &results.partial[b * n * head_dim], head_dim, all);
+  }
+  finish_rows(rows, head_dim, all);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -343,7 +265,29 @@ HWY_AFTER_NAMESPACE();
 namespace ebb::kernels {
 namespace {
 
-HWY_EXPORT(attend_all);
+HWY_EXPORT(attend_rows);
+HWY_EXPORT(attend_groups);
+HWY_EXPORT(attend_blocks);
+HWY_EXPORT(begin_rows);
+HWY_EXPORT(finish_rows);
+HWY_EXPORT(merge_results);
+
+struct Ordinals {
+  uint32_t first_seen;
+  uint32_t last_seen;
+};
+
+// Which cells some row can see.
+Ordinals seen_by(const AttentionShape& shape, std::span<const QueryRow> rows) {
+  uint32_t first_query = UINT32_MAX;
+  uint32_t last_query = 0;
+  for (const QueryRow& row : rows) {
+    first_query = std::min(first_query, row.ordinal.value);
+    last_query = std::max(last_query, row.ordinal.value);
+  }
+  const bool is_windowed = shape.window > 0 && first_query >= shape.window;
+  return {is_windowed ? first_query - shape.window + 1 : 0, last_query};
+}
 
 }  // namespace
 
@@ -352,27 +296,71 @@ AttentionScratch::~AttentionScratch() = default;
 AttentionScratch::AttentionScratch(AttentionScratch&&) noexcept = default;
 AttentionScratch& AttentionScratch::operator=(AttentionScratch&&) noexcept = default;
 
+BlockResults::BlockResults(size_t n_blocks_max, size_t n_rows, size_t head_dim)
+    : softmax(n_blocks_max * n_rows), partial(n_blocks_max * n_rows * head_dim) {}
+
 void attend(const AttentionShape& shape, std::span<const CellRun> runs,
             std::span<const QueryRow> rows, AttentionScratch& scratch,
             const WeightSums& statistics) {
   if (rows.empty()) return;
-  uint32_t first_query = UINT32_MAX;
-  uint32_t last_query = 0;
-  for (const QueryRow& row : rows) {
-    first_query = std::min(first_query, row.ordinal.value);
-    last_query = std::max(last_query, row.ordinal.value);
-  }
-  const bool is_windowed = shape.window > 0 && first_query >= shape.window;
-  const uint32_t first_seen = is_windowed ? first_query - shape.window + 1 : 0;
+  const Ordinals seen = seen_by(shape, rows);
   AttentionScratch::State& state = scratch.state();
-  state.collect_groups(shape, runs, first_seen, last_query);
-  const size_t n_lanes = state.groups.size() * kCellGroup;
-  const size_t n_buffers =
-      statistics.sums != nullptr ? 8 : 4;  // raw scores are kept for statistics
-  state.scores.resize(std::max(state.scores.size(), n_lanes * n_buffers));
-  state.partial.resize(
-      std::max(state.partial.size(), size_t{4} * static_cast<size_t>(shape.head_dim)));
-  HWY_DYNAMIC_DISPATCH(attend_all)(shape, rows, state, statistics);
+  state.collect_groups(shape, runs, seen.first_seen, seen.last_seen);
+  const bool has_sums = statistics.sums != nullptr;
+  const size_t n_most = has_sums ? kRowsWithSums : kRowsAtOnce;
+  state.reserve(shape, std::min(n_most, rows.size()), has_sums);
+  for (size_t first = 0; first < rows.size(); first += n_most) {
+    const auto some = rows.subspan(first, std::min(n_most, rows.size() - first));
+    const auto targets =
+        has_sums ? statistics.row_target.subspan(first, some.size()) : statistics.row_target;
+    HWY_DYNAMIC_DISPATCH(attend_rows)(shape, some, statistics, targets, state);
+  }
+}
+
+void attend_shared(const AttentionShape& shape, std::span<const AttentionMember> members,
+                   uint32_t n_shared, AttentionScratch& scratch) {
+  AttentionScratch::State& state = scratch.state();
+  std::vector<QueryRow> rows;
+  for (const AttentionMember& member : members) {
+    rows.insert(rows.end(), member.rows.begin(), member.rows.end());
+  }
+  if (rows.empty()) return;
+  const auto head_dim = static_cast<size_t>(shape.head_dim);
+  const Ordinals seen = seen_by(shape, rows);
+  HWY_DYNAMIC_DISPATCH(begin_rows)(rows, head_dim, state.so_far.data());
+  if (n_shared > 0) {
+    state.collect_groups(shape, members.front().runs, seen.first_seen,
+                         std::min(seen.last_seen, n_shared - 1));
+    state.reserve(shape, rows.size(), false);
+    HWY_DYNAMIC_DISPATCH(attend_groups)(shape, rows, 0, false, state);
+  }
+  size_t first_row = 0;
+  for (const AttentionMember& member : members) {
+    if (member.rows.empty()) continue;
+    const Ordinals own = seen_by(shape, member.rows);
+    state.collect_groups(shape, member.runs, std::max(own.first_seen, n_shared), own.last_seen);
+    state.reserve(shape, member.rows.size(), false);
+    HWY_DYNAMIC_DISPATCH(attend_groups)(shape, member.rows, first_row, false, state);
+    first_row += member.rows.size();
+  }
+  HWY_DYNAMIC_DISPATCH(finish_rows)(rows, head_dim, state.so_far.data());
+}
+
+void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
+                 std::span<const QueryRow> rows, size_t part, size_t n_parts, BlockResults& results,
+                 AttentionScratch& scratch) {
+  const Ordinals seen = seen_by(shape, rows);
+  AttentionScratch::State& state = scratch.state();
+  state.collect_groups(shape, runs, seen.first_seen, seen.last_seen);
+  state.reserve(shape, rows.size(), false);
+  const size_t n = state.n_blocks();
+  HWY_DYNAMIC_DISPATCH(attend_blocks)
+  (shape, rows, n * part / n_parts, n * (part + 1) / n_parts, results, state);
+}
+
+void merge_parts(const AttentionShape& shape, std::span<const QueryRow> rows,
+                 const BlockResults& results) {
+  HWY_DYNAMIC_DISPATCH(merge_results)(rows, static_cast<size_t>(shape.head_dim), results);
 }
 
 }  // namespace ebb::kernels

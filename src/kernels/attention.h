@@ -8,11 +8,18 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/cell_type.h"
 #include "base/ids.h"
 
 namespace ebb::kernels {
+
+// Ordinals [256 b, 256 (b + 1)) are summed on their own and merged in order: the cut must not
+// depend on anything but the ordinals.
+inline constexpr uint32_t kOrdinalBlock = 256;
+// Query rows that attend_shared() and attend_part() take.
+inline constexpr size_t kAttentionRows = 48;
 
 // Cells [begin, end) of one page.
 struct CellRun {
@@ -52,6 +59,27 @@ struct WeightSums {
   static constexpr uint32_t kNoTarget = UINT32_MAX;
 };
 
+// The softmax of one row over one ordinal block: the largest score, and the sum of exp(score -
+// max).
+struct BlockSoftmax {
+  float max = 0.0F;  // NaN as soon as one score that is seen is NaN
+  float sum = 0.0F;  // 0: nothing was seen
+};
+
+// What some rows found in each ordinal block, where several threads share the blocks.
+struct BlockResults {
+  BlockResults(size_t n_blocks_max, size_t n_rows, size_t head_dim);
+
+  std::vector<BlockSoftmax> softmax;  // [n_rows, n_blocks_max]
+  std::vector<float> partial;         // [head_dim, n_rows, n_blocks_max]
+};
+
+// One sequence's part of attend_shared().
+struct AttentionMember {
+  std::span<const CellRun> runs;
+  std::span<const QueryRow> rows;
+};
+
 class AttentionScratch {
  public:
   AttentionScratch();
@@ -72,5 +100,21 @@ class AttentionScratch {
 void attend(const AttentionShape& shape, std::span<const CellRun> runs,
             std::span<const QueryRow> rows, AttentionScratch& scratch,
             const WeightSums& statistics = {});
+
+// attend() of every member, where their cells with ordinals below n_shared are the same: those are
+// read once for all rows. Not a bit differs from attend().
+// Requires: n_shared is a multiple of kOrdinalBlock; at most kAttentionRows rows in all.
+void attend_shared(const AttentionShape& shape, std::span<const AttentionMember> members,
+                   uint32_t n_shared, AttentionScratch& scratch);
+
+// attend() in n_parts parts that may run at once, each over some of the ordinal blocks; merge_parts
+// afterwards gives the rows. Not a bit differs from attend().
+// Requires: at most kAttentionRows rows; results made for them and n_blocks_at_most(runs) blocks.
+void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
+                 std::span<const QueryRow> rows, size_t part, size_t n_parts, BlockResults& results,
+                 AttentionScratch& scratch);
+void merge_parts(const AttentionShape& shape, std::span<const QueryRow> rows,
+                 const BlockResults& results);
+size_t n_blocks_at_most(std::span<const CellRun> runs);
 
 }  // namespace ebb::kernels

@@ -43,4 +43,29 @@ void AttentionScratch::State::collect_groups(const AttentionShape& shape,
   block_begin.push_back(groups.size());
 }
 
+void AttentionScratch::State::reserve(const AttentionShape& shape, size_t n_rows,
+                                      bool keeps_scores) {
+  size_t n_groups_max = 0;
+  for (size_t b = 0; b < n_blocks(); ++b) {
+    n_groups_max = std::max(n_groups_max, block_begin[b + 1] - block_begin[b]);
+  }
+  const auto grow = [](std::vector<float>& v, size_t n) { v.resize(std::max(v.size(), n)); };
+  grow(scores, n_groups_max * kCellGroup * n_rows);
+  grow(partial, static_cast<size_t>(shape.head_dim) * n_rows);
+  if (keeps_scores) grow(kept, groups.size() * kCellGroup * n_rows);
+}
+
+size_t n_blocks_at_most(std::span<const CellRun> runs) {
+  size_t n = 0;
+  uint32_t before = UINT32_MAX;
+  for (const CellRun& run : runs) {
+    if (run.begin == run.end) continue;
+    const uint32_t first = run.ordinals[run.begin].value / kOrdinalBlock;
+    const uint32_t last = run.ordinals[run.end - 1].value / kOrdinalBlock;
+    n += last - first + (first == before ? 0 : 1);
+    before = last;
+  }
+  return n;
+}
+
 }  // namespace ebb::kernels

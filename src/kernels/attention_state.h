@@ -1,6 +1,7 @@
 // Working memory of one attention call; internal to kernels/.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -9,10 +10,14 @@
 
 namespace ebb::kernels {
 
-// Ordinals [256 b, 256 (b + 1)) are summed on their own and merged in order: the cut must not
-// depend on anything but the ordinals.
-inline constexpr uint32_t kOrdinalBlock = 256;
 inline constexpr uint32_t kCellGroup = 16;
+// Rows that go through a block together share the cells that were turned into floats.
+inline constexpr size_t kRowsAtOnce = kAttentionRows;
+// The statistics keep a row's scores over all blocks, so fewer rows fit the cache.
+inline constexpr size_t kRowsWithSums = 16;
+// Cells and channels turned into floats at once: 16 KiB, half of a first-level cache.
+inline constexpr size_t kTileGroups = 4;
+inline constexpr size_t kTileChannels = 64;
 
 // Up to 16 neighbouring cells of one page that fall into one ordinal block.
 struct CellGroup {
@@ -30,11 +35,23 @@ struct AttentionScratch::State {
   void collect_groups(const AttentionShape& shape, std::span<const CellRun> runs,
                       uint32_t first_seen, uint32_t last_seen);
 
+  size_t n_blocks() const { return block_begin.size() - 1; }
+  std::span<const CellGroup> groups_of(size_t block) const {
+    const size_t begin = block_begin[block];
+    return std::span(groups).subspan(begin, block_begin[block + 1] - begin);
+  }
+
   std::vector<CellGroup> groups;    // of all blocks that some row can see
   std::vector<size_t> block_begin;  // [n_blocks + 1] into groups
-  std::vector<float> scores;   // [16 * n_groups, 4] of the block, or of all blocks with statistics
-  std::vector<float> partial;  // [head_dim, 4]
-  std::vector<float> row_max, row_sum;
+  std::vector<float> scores;        // [16 * n_groups, n_rows] of the block
+  std::vector<float> kept;          // [16 * n_groups, n_rows] of all blocks, with statistics
+  std::vector<float> partial;       // [head_dim, n_rows] of the block
+  std::array<float, kTileGroups * kCellGroup * kTileChannels> tile;
+  std::array<BlockSoftmax, kRowsAtOnce> of_block;  // of the rows, over one block
+  std::array<BlockSoftmax, kRowsAtOnce> so_far;    // over the blocks so far
+
+  // Room for n_rows rows over the groups that were collected.
+  void reserve(const AttentionShape& shape, size_t n_rows, bool keeps_scores);
 };
 
 }  // namespace ebb::kernels

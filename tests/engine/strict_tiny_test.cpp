@@ -178,6 +178,55 @@ TEST_P(Bits, ForksInOneBatchDecodeAsIfAlone) {
   EXPECT_TRUE(same_bits(expected[1], logits[1]));
 }
 
+// Sequences that share some blocks of cells are attended together, and a lone long one is cut
+// between threads: prefixes of two lengths, one fork with cells evicted, one with prompt rows.
+TEST_P(StrictBits, SharedPrefixesAndThreadsChangeNothing) {
+  constexpr size_t kForks = 11;
+  const std::vector<int32_t> prompt = random_ids(700, 21);
+  const auto make_forks = [&](Engine& engine) {
+    std::vector<Sequence> out;
+    Sequence parent = engine.make_sequence(PositionMode::kOriginal);
+    run_all(engine, parent, std::span(prompt).first(560));
+    Sequence longer = parent.fork();
+    run_all(engine, longer, std::span(prompt).subspan(560));
+    for (size_t i = 0; i < kForks; ++i) out.push_back(i % 3 == 2 ? longer.fork() : parent.fork());
+    engine.evict(out[4], plan_where(out[4], [](int layer, int, uint32_t ordinal) {
+                   return ordinal >= (layer == 0 ? 300U : 500U) || ordinal < 5;
+                 }));
+    return out;
+  };
+  const auto ids_of = [](size_t fork, uint32_t step) {
+    return random_ids(fork == 7 ? 5 : 1, 100 * step + static_cast<uint32_t>(fork));
+  };
+  std::vector<Sequence> alone = make_forks(engine_);
+  std::vector<std::vector<float>> expected(3);
+  for (uint32_t step = 0; step < 3; ++step) {
+    for (size_t i = 0; i < kForks; ++i) {
+      const std::vector<float> logits = run_all(engine_, alone[i], ids_of(i, step));
+      expected[step].insert(expected[step].end(), logits.end() - engine_.config().n_vocab,
+                            logits.end());
+    }
+  }
+  for (const int n_threads : {1, 4}) {
+    Engine engine(tiny_model(GetParam()), with_numerics(Numerics::kStrict, n_threads));
+    std::vector<Sequence> together = make_forks(engine);
+    std::vector<Sequence> apart = make_forks(engine);
+    for (uint32_t step = 0; step < 3; ++step) {
+      std::vector<std::vector<int32_t>> ids;
+      std::vector<StepItem> items;
+      std::vector<float> cut;
+      for (size_t i = 0; i < kForks; ++i) ids.push_back(ids_of(i, step));
+      for (size_t i = 0; i < kForks; ++i) items.push_back({&together[i], ids[i], {}});
+      for (size_t i = 0; i < kForks; ++i) {
+        const std::vector<float> logits = run_all(engine, apart[i], ids[i]);
+        cut.insert(cut.end(), logits.end() - engine.config().n_vocab, logits.end());
+      }
+      ASSERT_TRUE(same_bits(expected[step], engine.step(items).values)) << n_threads << " threads";
+      ASSERT_TRUE(same_bits(expected[step], cut)) << n_threads << " threads, one after another";
+    }
+  }
+}
+
 TEST_P(Bits, GatheringSignalsForPoliciesChangesNothing) {
   Engine engine = make_engine();
   const std::vector<int32_t> ids = random_ids(60, 10);

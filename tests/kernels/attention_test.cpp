@@ -174,7 +174,7 @@ RandomCase random_case() {
   std::vector<PageShape> pages;
   for (int i = 0; i < 8; ++i) pages.push_back({1 + dice(70), dice(20)});
   std::vector<uint32_t> at;
-  const auto n_rows = *rc::gen::inRange<size_t>(1, 14);
+  const auto n_rows = *rc::gen::inRange<size_t>(1, 60);
   for (size_t i = 0; i < n_rows; ++i) at.push_back(dice(head.ordinals.back() + 20));
   std::vector<Query> queries = make_queries(head, at, seed);
   return {std::move(head), std::move(pages), std::move(queries)};

@@ -1,0 +1,280 @@
+// SIMD parts of attention.cpp: products of query rows with keys, and of weights with values.
+// Compiled once per instruction set (Highway), so it has no include guard of the usual kind.
+//
+// Every sum keeps one order whatever the shape of the tile: scores over channels, values over
+// cells. Cells are 16-bit mostly; where more than four rows read them, a tile is turned into floats
+// once and read by all of them.
+#if defined(EBB_KERNELS_ATTENTION_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EBB_KERNELS_ATTENTION_TILES_INL_H_
+#undef EBB_KERNELS_ATTENTION_TILES_INL_H_
+#else
+#define EBB_KERNELS_ATTENTION_TILES_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "kernels/attention_state.h"
+#include "kernels/numbers.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ebb::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::CappedTag<float, kCellGroup>;
+using Vec = hn::Vec<F32>;
+
+// Rows x vectors of a tile: with their accumulators they fill the register file, which on x86 has
+// 32 registers only from AVX-512 on.
+constexpr int kTileRows = 4;
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3
+constexpr size_t kTileUnits = 2;
+#else
+constexpr size_t kTileUnits = 4;
+#endif
+
+inline HWY_ATTR Vec load_numbers(F32 d, const float* p) { return hn::LoadU(d, p); }
+inline HWY_ATTR Vec load_numbers(F32 d, const hwy::float16_t* p) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, F32>(), p));
+}
+inline HWY_ATTR Vec load_numbers(F32 d, const hwy::bfloat16_t* p) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::bfloat16_t, F32>(), p));
+}
+inline float load_number(const float* p) { return *p; }
+inline float load_number(const hwy::float16_t* p) { return f16_to_f32(p->bits); }
+inline float load_number(const hwy::bfloat16_t* p) { return bf16_to_f32(p->bits); }
+
+// Requires: n is a multiple of the vector's lanes.
+template <typename T>
+HWY_ATTR void to_floats(const T* from, size_t n, float* to) {
+  const F32 d;
+  for (size_t i = 0; i < n; i += hn::Lanes(d)) hn::StoreU(load_numbers(d, from + i), d, to + i);
+}
+
+// What a pass over some rows reads and writes: rows lie `stride` apart.
+struct RowsOut {
+  float* first;
+  size_t stride;
+};
+
+// scores[r] of kN vectors of cells: each lane goes on summing over n_channels channels in order.
+template <typename T, int kR, int kN>
+HWY_ATTR void score_tile(const float* const* queries, size_t channel, const T* const* keys,
+                         size_t n_channels, bool is_first, RowsOut scores) {
+  const F32 d;
+  const size_t n_lanes = hn::Lanes(d);
+  Vec sum[kR][kN];
+  for (int r = 0; r < kR; ++r) {
+    const float* from = scores.first + static_cast<size_t>(r) * scores.stride;
+    for (int u = 0; u < kN; ++u) {
+      sum[r][u] = is_first ? hn::Zero(d) : hn::LoadU(d, from + static_cast<size_t>(u) * n_lanes);
+    }
+  }
+  for (size_t c = 0; c < n_channels; ++c) {
+    Vec key[kN];
+    for (int u = 0; u < kN; ++u) key[u] = load_numbers(d, keys[u] + c * kCellGroup);
+    for (int r = 0; r < kR; ++r) {
+      const Vec x = hn::Set(d, queries[r][channel + c]);
+      for (int u = 0; u < kN; ++u) sum[r][u] = hn::MulAdd(x, key[u], sum[r][u]);
+    }
+  }
+  for (int r = 0; r < kR; ++r) {
+    float* to = scores.first + static_cast<size_t>(r) * scores.stride;
+    for (int u = 0; u < kN; ++u) hn::StoreU(sum[r][u], d, to + static_cast<size_t>(u) * n_lanes);
+  }
+}
+
+template <typename T, int kN>
+HWY_ATTR void score_rows(const float* const* queries, size_t n_rows, size_t channel,
+                         const T* const* keys, size_t n_channels, bool is_first, RowsOut scores) {
+  size_t r = 0;
+  const auto at = [&] { return RowsOut{scores.first + r * scores.stride, scores.stride}; };
+  for (; r + kTileRows <= n_rows; r += kTileRows) {
+    score_tile<T, kTileRows, kN>(queries + r, channel, keys, n_channels, is_first, at());
+  }
+  const size_t n_left = n_rows - r;
+  if (n_left == 3) score_tile<T, 3, kN>(queries + r, channel, keys, n_channels, is_first, at());
+  if (n_left == 2) score_tile<T, 2, kN>(queries + r, channel, keys, n_channels, is_first, at());
+  if (n_left == 1) score_tile<T, 1, kN>(queries + r, channel, keys, n_channels, is_first, at());
+}
+
+// All rows against the groups of a tile; group g's keys of these channels begin at keys(g).
+template <typename T, typename Keys>
+HWY_ATTR void score_groups(const float* const* queries, size_t n_rows, size_t channel,
+                           size_t n_channels, size_t n_groups, const Keys& keys, RowsOut scores) {
+  const size_t n_lanes = hn::Lanes(F32());
+  const size_t units_per_group = kCellGroup / n_lanes;
+  const size_t n_units = n_groups * units_per_group;
+  const T* at[kTileUnits];
+  const auto locate = [&](size_t unit, size_t n) {
+    for (size_t u = 0; u < n; ++u) {
+      at[u] = keys((unit + u) / units_per_group) + (unit + u) % units_per_group * n_lanes;
+    }
+    return RowsOut{scores.first + unit * n_lanes, scores.stride};
+  };
+  const bool is_first = channel == 0;
+  size_t unit = 0;
+  for (; unit + kTileUnits <= n_units; unit += kTileUnits) {
+    const RowsOut out = locate(unit, kTileUnits);
+    score_rows<T, kTileUnits>(queries, n_rows, channel, at, n_channels, is_first, out);
+  }
+  for (; unit + 2 <= n_units; unit += 2) {
+    const RowsOut out = locate(unit, 2);
+    score_rows<T, 2>(queries, n_rows, channel, at, n_channels, is_first, out);
+  }
+  for (; unit < n_units; ++unit) {
+    const RowsOut out = locate(unit, 1);
+    score_rows<T, 1>(queries, n_rows, channel, at, n_channels, is_first, out);
+  }
+}
+
+// scores[r][16 g + i] = query r * key of lane i of group g.
+template <typename T>
+HWY_ATTR void score_block(const float* const* queries, size_t n_rows, size_t head_dim,
+                          std::span<const CellGroup> groups, float* tile, RowsOut scores) {
+  const auto raw = [&](size_t g) { return reinterpret_cast<const T*>(groups[g].keys); };
+  if (std::is_same_v<T, float> || n_rows <= kTileRows) {
+    score_groups<T>(queries, n_rows, 0, head_dim, groups.size(), raw, scores);
+    return;
+  }
+  for (size_t first = 0; first < groups.size(); first += kTileGroups) {
+    const size_t n_groups = std::min(kTileGroups, groups.size() - first);
+    const RowsOut out{scores.first + first * kCellGroup, scores.stride};
+    for (size_t channel = 0; channel < head_dim; channel += kTileChannels) {
+      const size_t n_channels = std::min(kTileChannels, head_dim - channel);
+      for (size_t g = 0; g < n_groups; ++g) {
+        to_floats(raw(first + g) + channel * kCellGroup, n_channels * kCellGroup,
+                  tile + g * kTileChannels * kCellGroup);
+      }
+      const auto keys = [&](size_t g) { return tile + g * kTileChannels * kCellGroup; };
+      score_groups<float>(queries, n_rows, channel, n_channels, n_groups, keys, out);
+    }
+  }
+}
+
+// out[r][kN vectors of channels] goes on summing weight * value over the cells of the groups, in
+// order. Group g's values lie at values(g), its cells `stride` apart.
+template <typename T, int kR, int kN, typename Values>
+HWY_ATTR void weigh_tile(std::span<const CellGroup> groups, const Values& values, size_t stride,
+                         RowsOut weights, bool is_first, RowsOut out) {
+  const F32 d;
+  const size_t n_lanes = hn::Lanes(d);
+  Vec sum[kR][kN];
+  for (int r = 0; r < kR; ++r) {
+    const float* from = out.first + static_cast<size_t>(r) * out.stride;
+    for (int u = 0; u < kN; ++u) {
+      sum[r][u] = is_first ? hn::Zero(d) : hn::LoadU(d, from + static_cast<size_t>(u) * n_lanes);
+    }
+  }
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const T* cells = values(g);
+    const float* w = weights.first + g * kCellGroup;
+    for (size_t i = groups[g].lane_begin; i < groups[g].lane_end; ++i) {
+      Vec value[kN];
+      for (int u = 0; u < kN; ++u) {
+        value[u] = load_numbers(d, cells + i * stride + static_cast<size_t>(u) * n_lanes);
+      }
+      for (int r = 0; r < kR; ++r) {
+        const Vec weight = hn::Set(d, w[static_cast<size_t>(r) * weights.stride + i]);
+        for (int u = 0; u < kN; ++u) sum[r][u] = hn::MulAdd(weight, value[u], sum[r][u]);
+      }
+    }
+  }
+  for (int r = 0; r < kR; ++r) {
+    float* to = out.first + static_cast<size_t>(r) * out.stride;
+    for (int u = 0; u < kN; ++u) hn::StoreU(sum[r][u], d, to + static_cast<size_t>(u) * n_lanes);
+  }
+}
+
+template <typename T, int kN, typename Values>
+HWY_ATTR void weigh_rows(std::span<const CellGroup> groups, const Values& values, size_t stride,
+                         size_t n_rows, RowsOut weights, bool is_first, RowsOut out) {
+  size_t r = 0;
+  const auto row = [&](RowsOut of) { return RowsOut{of.first + r * of.stride, of.stride}; };
+  for (; r + kTileRows <= n_rows; r += kTileRows) {
+    weigh_tile<T, kTileRows, kN>(groups, values, stride, row(weights), is_first, row(out));
+  }
+  const size_t n_left = n_rows - r;
+  if (n_left == 3) {
+    weigh_tile<T, 3, kN>(groups, values, stride, row(weights), is_first, row(out));
+  } else if (n_left == 2) {
+    weigh_tile<T, 2, kN>(groups, values, stride, row(weights), is_first, row(out));
+  } else if (n_left == 1) {
+    weigh_tile<T, 1, kN>(groups, values, stride, row(weights), is_first, row(out));
+  }
+}
+
+// All rows and n_channels channels, a multiple of the vector's lanes, over some groups.
+template <typename T, typename Values>
+HWY_ATTR void weigh_groups(std::span<const CellGroup> groups, const Values& values, size_t stride,
+                           size_t n_rows, size_t n_channels, RowsOut weights, bool is_first,
+                           RowsOut out) {
+  const size_t n_lanes = hn::Lanes(F32());
+  size_t c = 0;
+  const auto from = [&](size_t g) { return values(g) + c; };
+  const auto to = [&] { return RowsOut{out.first + c, out.stride}; };
+  for (; c + kTileUnits * n_lanes <= n_channels; c += kTileUnits * n_lanes) {
+    weigh_rows<T, kTileUnits>(groups, from, stride, n_rows, weights, is_first, to());
+  }
+  for (; c + n_lanes <= n_channels; c += n_lanes) {
+    weigh_rows<T, 1>(groups, from, stride, n_rows, weights, is_first, to());
+  }
+}
+
+// Channels that do not fill a vector.
+template <typename T>
+void weigh_last_channels(std::span<const CellGroup> groups, size_t head_dim, size_t channel,
+                         size_t n_rows, RowsOut weights, RowsOut out) {
+  for (size_t c = channel; c < head_dim; ++c) {
+    for (size_t r = 0; r < n_rows; ++r) {
+      float sum = 0.0F;
+      for (size_t g = 0; g < groups.size(); ++g) {
+        const T* values = reinterpret_cast<const T*>(groups[g].values);
+        const float* w = weights.first + r * weights.stride + g * kCellGroup;
+        for (size_t i = groups[g].lane_begin; i < groups[g].lane_end; ++i) {
+          sum = std::fma(w[i], load_number(values + i * head_dim + c), sum);
+        }
+      }
+      out.first[r * out.stride + c] = sum;
+    }
+  }
+}
+
+// out[r][channel] = sum over the cells, in order, of weight * value.
+template <typename T>
+HWY_ATTR void weigh_block(std::span<const CellGroup> groups, size_t head_dim, size_t n_rows,
+                          RowsOut weights, float* tile, RowsOut out) {
+  const size_t n_whole = head_dim / hn::Lanes(F32()) * hn::Lanes(F32());
+  weigh_last_channels<T>(groups, head_dim, n_whole, n_rows, weights, out);
+  const auto raw = [&](size_t g) { return reinterpret_cast<const T*>(groups[g].values); };
+  if (std::is_same_v<T, float> || n_rows <= kTileRows) {
+    weigh_groups<T>(groups, raw, head_dim, n_rows, n_whole, weights, true, out);
+    return;
+  }
+  for (size_t channel = 0; channel < n_whole; channel += kTileChannels) {
+    const size_t n_channels = std::min(kTileChannels, n_whole - channel);
+    for (size_t first = 0; first < groups.size(); first += kTileGroups) {
+      const auto some = groups.subspan(first, std::min(kTileGroups, groups.size() - first));
+      const auto values = [&](size_t g) { return tile + g * kCellGroup * kTileChannels; };
+      for (size_t g = 0; g < some.size(); ++g) {
+        for (size_t i = some[g].lane_begin; i < some[g].lane_end; ++i) {
+          to_floats(raw(first + g) + i * head_dim + channel, n_channels,
+                    values(g) + i * kTileChannels);
+        }
+      }
+      weigh_groups<float>(some, values, kTileChannels, n_rows, n_channels,
+                          {weights.first + first * kCellGroup, weights.stride}, first == 0,
+                          {out.first + channel, out.stride});
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ebb::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif
