@@ -53,6 +53,16 @@ std::string arm_toml(const StudyArm& arm) {
 
 }  // namespace
 
+std::map<std::string, double> default_margins() {
+  std::map<std::string, double> out;
+  for (const char* endpoint :
+       {"rules", "rules_loose", "judge", "combined", "perseveration", "retention", "recall"}) {
+    out[endpoint] = 0.1;
+  }
+  for (const char* endpoint : {"kl", "top1", "delta_loglik"}) out[endpoint] = 0.05;
+  return out;
+}
+
 std::string to_toml(const Study& s) {
   std::string out;
   out += fmt::format("name = {}\ntitle = {}\nquestion = {}\n", quoted(s.name), quoted(s.title),
@@ -70,11 +80,14 @@ std::string to_toml(const Study& s) {
       "seed = {}\nrule_weight = {}\njudge_weight = {}\n",
       quoted(s.primary_endpoint), s.alpha, quoted(s.test), quoted(s.confirmatory_correction),
       quoted(s.exploratory_correction), s.statistics_seed, s.rule_weight, s.judge_weight);
+  out += "\n[equivalence]\n";
+  for (const auto& [endpoint, margin] : s.margins)
+    out += fmt::format("{} = {}\n", endpoint, margin);
   for (const StudyArm& arm : s.arms) out += arm_toml(arm);
   for (const record::ContrastInfo& c : s.contrasts) {
     out += fmt::format("\n[[contrasts]]\nname = {}\nfirst = {}\nsecond = {}\nfamily = {}\n",
                        quoted(c.name), quoted(c.first), quoted(c.second), quoted(c.family));
-    if (c.margin) out += fmt::format("margin = {}\n", *c.margin);
+    if (!c.margins.empty()) out += "equivalence = true\n";
   }
   return out;
 }

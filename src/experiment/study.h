@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,6 +54,9 @@ struct Measures {
   int64_t n_cache_maps = 2;  // conversations with a cache map and all kept ordinals
 };
 
+// Half the width of "equivalent" on every endpoint, in its units: docs/statistics.md says why.
+std::map<std::string, double> default_margins();
+
 struct Study {
   std::string name;
   std::string title;
@@ -73,6 +77,8 @@ struct Study {
   uint64_t statistics_seed = 0;
   double rule_weight = 1.0;
   double judge_weight = 0.0;
+  std::map<std::string, double> margins =
+      default_margins();  // by endpoint, of tests of equivalence
   std::vector<StudyArm> arms;
   std::vector<record::ContrastInfo> contrasts;
 };
@@ -87,9 +93,9 @@ std::string to_text(StudyArmKind kind);
 std::string to_text(History history);
 
 // Reads a study file. Lists inside an arm expand into one arm for each combination. `overrides` are
-// key=value pairs of the top level and of [sampling], [measures], [statistics]
-// ("sampling.top_p=1"). Throws: kUsage with every unknown key (and the nearest known one) and every
-// problem of an arm.
+// key=value pairs of the top level and of [sampling], [measures], [statistics],
+// [equivalence] ("sampling.top_p=1"). Throws: kUsage with every unknown key (and the nearest known
+// one) and every problem of an arm.
 Study parse_study(const std::string& toml, const std::string& where,
                   const std::vector<std::string>& overrides = {});
 // A primary endpoint of rules asks conversations without rules (and without a judge) for nothing:

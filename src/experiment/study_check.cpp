@@ -1,5 +1,6 @@
 // What a study file may not say: everything that would only fail after hours of computing.
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
@@ -134,6 +135,11 @@ void add_arm_problems(const Study& study, std::vector<std::string>& problems) {
 }
 
 void add_contrast_problems(const Study& study, std::vector<std::string>& problems) {
+  for (const auto& [endpoint, margin] : study.margins) {
+    if (margin > 0 && std::isfinite(margin)) continue;
+    problems.push_back(
+        fmt::format("equivalence: {} = {}, expected a number above 0", endpoint, margin));
+  }
   std::set<std::string> names;
   for (const record::ContrastInfo& contrast : study.contrasts) {
     if (!names.insert(contrast.name).second) {
@@ -143,7 +149,7 @@ void add_contrast_problems(const Study& study, std::vector<std::string>& problem
       problems.push_back(
           fmt::format("contrast '{}': '{}' against itself", contrast.name, contrast.first));
     }
-    if (contrast.margin && study.alpha >= 0.5) {
+    if (!contrast.margins.empty() && study.alpha >= 0.5) {
       problems.push_back(
           fmt::format("contrast '{}': an equivalence test needs alpha below 0.5", contrast.name));
     }
@@ -240,8 +246,8 @@ void check_study(const Study& study, const std::string& where) {
                      {"rules", "rules_loose", "judge", "combined", "recall", "retention", "kl",
                       "top1", "delta_loglik"},
                      problems);
-  add_choice_problem("test", study.test, {"permutation", "paired_t", "wilcoxon", "mcnemar"},
-                     problems);
+  add_choice_problem("test", study.test,
+                     {"permutation", "paired_t", "wilcoxon", "mcnemar", "mcnemar_midp"}, problems);
   for (const auto& [key, value] : {std::pair("confirmatory", study.confirmatory_correction),
                                    std::pair("exploratory", study.exploratory_correction)}) {
     add_choice_problem(key, value, {"holm", "bh", "none"}, problems);

@@ -167,7 +167,15 @@ std::vector<StudyArm> parse_arm(const toml::table& table, const std::string& whe
   return expand(arm, lists, where);
 }
 
-record::ContrastInfo parse_contrast(const toml::table& source, const std::string& where) {
+record::ContrastInfo parse_contrast(const toml::table& source, const Study& study,
+                                    const std::string& where) {
+  if (source.contains("margin")) {
+    throw Error::make(ErrorKind::kUsage,
+                      "{}: line {}: margin: one number cannot fit every endpoint: expected "
+                      "equivalence = true here, and the margin in the table [equivalence], such as "
+                      "{} = 0.1",
+                      where, source.get("margin")->source().begin.line, study.primary_endpoint);
+  }
   Table table(source, where + ": [[contrasts]]");
   record::ContrastInfo out;
   out.family = "exploratory";
@@ -175,9 +183,9 @@ record::ContrastInfo parse_contrast(const toml::table& source, const std::string
   table.read("first", out.first);
   table.read("second", out.second);
   table.read("family", out.family);
-  double margin = 0;
-  table.read("margin", margin);
-  if (margin > 0) out.margin = margin;
+  bool is_tested = false;
+  table.read("equivalence", is_tested);
+  if (is_tested) out.margins = study.margins;
   table.finish();
   if (out.name.empty()) out.name = out.first + " - " + out.second;
   return out;
@@ -226,6 +234,9 @@ void parse_sections(Table& root, const std::string& where, Study& study) {
   statistics.read("rule_weight", study.rule_weight);
   statistics.read("judge_weight", study.judge_weight);
   statistics.finish();
+  Table equivalence = section("equivalence");
+  for (auto& [endpoint, margin] : study.margins) equivalence.read(endpoint.c_str(), margin);
+  equivalence.finish();
 }
 
 // A count n (0, 1 ... n - 1), or a list.
@@ -272,7 +283,7 @@ Study read_study(const toml::table& source, const std::string& where) {
     for (StudyArm& arm : parse_arm(table, where)) study.arms.push_back(std::move(arm));
   });
   for_each_table(root.take("contrasts"), where + ": contrasts", [&](const toml::table& table) {
-    study.contrasts.push_back(parse_contrast(table, where));
+    study.contrasts.push_back(parse_contrast(table, study, where));
   });
   root.finish();
   return study;

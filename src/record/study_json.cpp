@@ -65,16 +65,23 @@ Json contrast_json(const ContrastInfo& c) {
           {"first", c.first},
           {"second", c.second},
           {"family", c.family},
-          {"margin", json_of(c.margin)}};
+          {"margins", c.margins}};
 }
 
-ContrastInfo contrast_of(const Json& json) {
+ContrastInfo contrast_of(const Json& json, const std::string& primary_endpoint) {
   ContrastInfo out;
   read(json, "name", out.name);
   read(json, "first", out.first);
   read(json, "second", out.second);
   read(json, "family", out.family);
-  read(json, "margin", out.margin);
+  if (json.contains("margins")) {
+    read(json, "margins", out.margins);
+    return out;
+  }
+  // Before there were margins by endpoint, the one that was given was the primary endpoint's.
+  std::optional<double> margin;
+  read(json, "margin", margin);
+  if (margin) out.margins[primary_endpoint] = *margin;
   return out;
 }
 
@@ -131,7 +138,7 @@ StudyInfo study_from_json(const std::string& text) {
   read(json, "inputs", out.inputs);
   for (const Json& arm : field(json, "arms")) out.arms.push_back(arm_of(arm));
   for (const Json& contrast : field(json, "contrasts")) {
-    out.contrasts.push_back(contrast_of(contrast));
+    out.contrasts.push_back(contrast_of(contrast, out.primary_endpoint));
   }
   return out;
 }

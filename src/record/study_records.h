@@ -54,8 +54,9 @@ struct ContrastInfo {
   std::string name = {};
   std::string first = {};
   std::string second = {};
-  std::string family = {};            // confirmatory or exploratory
-  std::optional<double> margin = {};  // adds an equivalence test within +- margin
+  std::string family = {};  // confirmatory or exploratory
+  // By endpoint: adds a test of equivalence within +- this much, in units of the endpoint.
+  std::map<std::string, double> margins = {};
 };
 
 struct StudyInfo {

@@ -91,12 +91,13 @@ Analysis analyse(const StudyData& data, const AnalyseOptions& options) {
                .n_conversations = data.conversations.size(),
                .n_units = data.units.size(),
                .arms = arm_facts(data)};
-  out.primary = {primary->first,
-                 planned_rows(data.study, primary->second, Plan::kAsPlanned, compare)};
+  out.primary = {primary->first, planned_rows(data.study, primary->second,
+                                              {Families::kAsPlanned, primary->first}, compare)};
   out.effects = baseline_effects(data.study, primary->second, out.primary.rows, compare);
   for (const auto& [endpoint, rows] : scores) {
     if (endpoint == primary->first) continue;
-    out.others.push_back({endpoint, planned_rows(data.study, rows, Plan::kExploratory, compare)});
+    const Plan plan{Families::kExploratory, endpoint};
+    out.others.push_back({endpoint, planned_rows(data.study, rows, plan, compare)});
   }
   out.overall = assess(data.study, primary->second, compare);
   out.classes = class_results(data, compare);

@@ -27,8 +27,11 @@ stats::PairedTest parse_test(const std::string& text) {
   if (text == "paired_t") return stats::PairedTest::kPairedT;
   if (text == "wilcoxon") return stats::PairedTest::kWilcoxon;
   if (text == "mcnemar") return stats::PairedTest::kMcNemar;
+  if (text == "mcnemar_midp") return stats::PairedTest::kMcNemarMidP;
   throw Error::make(ErrorKind::kUsage,
-                    "unknown test '{}': expected permutation, paired_t, wilcoxon or mcnemar", text);
+                    "unknown test '{}': expected permutation, paired_t, wilcoxon, mcnemar or "
+                    "mcnemar_midp",
+                    text);
 }
 
 bool is_mcnemar(stats::PairedTest test) {
@@ -45,12 +48,13 @@ bool is_binary(const std::vector<ScoreRow>& scores) {
   return true;
 }
 
-stats::Contrast to_contrast(const record::ContrastInfo& info, Plan plan) {
+stats::Contrast to_contrast(const record::ContrastInfo& info, const Plan& plan) {
   stats::Contrast out{.name = info.name, .first = info.first, .second = info.second};
-  if (plan == Plan::kAsPlanned) {
-    if (info.family == "confirmatory") out.family = Family::kConfirmatory;
-    if (info.margin) out.margin = stats::Interval{-*info.margin, *info.margin};
-  }
+  const bool is_confirmatory =
+      plan.families == Families::kAsPlanned && info.family == "confirmatory";
+  if (is_confirmatory) out.family = Family::kConfirmatory;
+  const auto margin = info.margins.find(plan.endpoint);
+  if (margin != info.margins.end()) out.margin = stats::Interval{-margin->second, margin->second};
   return out;
 }
 
@@ -145,7 +149,7 @@ stats::CompareOptions compare_options(const record::StudyInfo& study,
 }
 
 std::vector<ArmRow> planned_rows(const record::StudyInfo& study,
-                                 const std::vector<ScoreRow>& scores, Plan plan,
+                                 const std::vector<ScoreRow>& scores, const Plan& plan,
                                  stats::CompareOptions options) {
   const bool is_test_replaced = is_mcnemar(options.test) && !is_binary(scores);
   if (is_test_replaced) options.test = stats::PairedTest::kPermutation;
@@ -212,9 +216,8 @@ std::vector<ArmRow> baseline_effects(const record::StudyInfo& study,
     single.contrasts = {{.name = baseline->name + " - " + arm.name,
                          .first = baseline->name,
                          .second = arm.name,
-                         .family = "exploratory",
-                         .margin = {}}};
-    const ArmRow row = planned_rows(single, scores, Plan::kExploratory, options).back();
+                         .family = "exploratory"}};
+    const ArmRow row = planned_rows(single, scores, {}, options).back();
     if (row.diff) out.push_back(row);
   }
   return out;
@@ -233,9 +236,8 @@ Assessability assess(const record::StudyInfo& study, const std::vector<ScoreRow>
   single.contrasts = {{.name = baseline->name + " - " + floor->name,
                        .first = baseline->name,
                        .second = floor->name,
-                       .family = "exploratory",
-                       .margin = {}}};
-  const std::vector<ArmRow> rows = planned_rows(single, scores, Plan::kExploratory, options);
+                       .family = "exploratory"}};
+  const std::vector<ArmRow> rows = planned_rows(single, scores, {}, options);
   const ArmRow& row = rows.back();
   if (!row.diff) return {.reason = row.note};
   Assessability out{.diff = row.diff, .n_conversations = row.n_conversations};
@@ -266,7 +268,7 @@ std::vector<ClassResult> class_results(const StudyData& data,
     out.push_back({.name = name,
                    .n_items = each.n_values(),
                    .assessability = assess(data.study, scores, options),
-                   .rows = planned_rows(data.study, scores, Plan::kExploratory, options)});
+                   .rows = planned_rows(data.study, scores, {}, options)});
   }
   return out;
 }

@@ -18,13 +18,18 @@ EndpointScores endpoint_scores(const record::StudyScores& scores);
 stats::CompareOptions compare_options(const record::StudyInfo& study,
                                       const AnalyseOptions& options);
 
-// kAsPlanned: families and the test of the study. kExploratory: every contrast is exploratory.
-enum class Plan { kAsPlanned, kExploratory };
+// What the planned contrasts are on one set of scores. kAsPlanned: the families of the study.
+// kExploratory: every contrast is exploratory.
+enum class Families { kAsPlanned, kExploratory };
+struct Plan {
+  Families families = Families::kExploratory;
+  std::string endpoint = {};  // whose margins equivalence is tested within; "": it is not tested
+};
 
 // Rows in the study's order. A contrast without data has a row without numbers and says why.
 std::vector<stats::ArmRow> planned_rows(const record::StudyInfo& study,
-                                        const std::vector<stats::ScoreRow>& scores, Plan plan,
-                                        stats::CompareOptions options);
+                                        const std::vector<stats::ScoreRow>& scores,
+                                        const Plan& plan, stats::CompareOptions options);
 
 // Baseline minus every other arm that has scores: the planned contrast's row where there is one, so
 // that a figure and the table show the same interval. For figures: p values belong to the table.

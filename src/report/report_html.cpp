@@ -91,8 +91,10 @@ std::string design_section(const Analysis& analysis) {
                       .header = {"contrast", "first", "second", "family", "equivalent within"},
                       .n_left = 5};
   for (const record::ContrastInfo& each : study.contrasts) {
-    contrasts.rows.push_back({each.name, each.first, each.second, each.family,
-                              each.margin ? margin_text(*each.margin, study) : "-"});
+    const auto margin = each.margins.find(study.primary_endpoint);
+    contrasts.rows.push_back(
+        {each.name, each.first, each.second, each.family,
+         margin == each.margins.end() ? "-" : margin_text(margin->second, margin->first)});
   }
   return section("design", "Design", table_html(facts) + table_html(arms) + table_html(contrasts));
 }

@@ -72,8 +72,9 @@ TextTable contrasts_table(const Analysis& analysis) {
     if (row.contrast.empty()) continue;
     std::string equivalent(kNone);
     if (row.equivalence) {
-      equivalent = fmt::format("{} (within {})", row.equivalence->is_equivalent ? "yes" : "no",
-                               margin_text(row.equivalence->margin.high, analysis.study));
+      equivalent =
+          fmt::format("{} (within {})", row.equivalence->is_equivalent ? "yes" : "no",
+                      margin_text(row.equivalence->margin.high, analysis.primary.endpoint));
     }
     out.rows.push_back({row.contrast, row.diff ? estimate_text(*row.diff) : std::string(kNone),
                         row.is_identical ? "identical" : or_none(row.p_corrected, p_text),
@@ -304,8 +305,7 @@ std::string bytes_text(double n_bytes) {
   return fmt::format("{:.0f} B", n_bytes);
 }
 
-std::string margin_text(double margin, const record::StudyInfo& study) {
-  const std::string& endpoint = study.primary_endpoint;
+std::string margin_text(double margin, const std::string& endpoint) {
   const bool is_in_nats = endpoint == "recall" || endpoint == "kl" || endpoint == "delta_loglik";
   return fmt::format("{:g}{} of {}", margin, is_in_nats ? " nats a token" : "", endpoint);
 }

@@ -36,9 +36,8 @@ std::string table1_terminal(const Analysis& analysis, size_t width);
 std::string score_text(double value);
 std::string p_text(double p);
 std::string bytes_text(double n_bytes);
-// Of an equivalence test, which is of the primary endpoint: "0.1 of rules", "0.1 nats a token of
-// recall".
-std::string margin_text(double margin, const record::StudyInfo& study);
+// Of an equivalence test: "0.1 of rules", "0.1 nats a token of recall".
+std::string margin_text(double margin, const std::string& endpoint);
 // "0.41 [0.32, 0.50]"
 std::string estimate_text(const stats::Estimate& estimate);
 

@@ -57,6 +57,57 @@ TEST(StudyFile, EveryPresetHasABaselineAndAFloor) {
   }
 }
 
+// Two contrasts of which the first asks for a test of equivalence.
+std::string with_contrasts(const std::string& more) {
+  return std::string(kSmall) + R"(
+[[contrasts]]
+name = "same"
+first = "baseline"
+second = "snap budget=32 kernel=5"
+)" + more +
+         R"(
+[[contrasts]]
+first = "baseline"
+second = "snap budget=64 kernel=7"
+)";
+}
+
+TEST(StudyFile, EquivalenceHasAMarginForEveryEndpoint) {
+  const std::string text = with_contrasts("equivalence = true\n");
+  const Study study =
+      parse_study(text + "[equivalence]\nrecall = 0.25\n", "s.toml", {"equivalence.rules=0.05"});
+  EXPECT_EQ(study.contrasts[0].margins.at("recall"), 0.25);
+  EXPECT_EQ(study.contrasts[0].margins.at("rules"), 0.05);
+  EXPECT_EQ(study.contrasts[0].margins.at("retention"), 0.1);  // the default
+  EXPECT_EQ(study.contrasts[0].margins.size(), default_margins().size());
+  EXPECT_TRUE(study.contrasts[1].margins.empty());
+  const std::string resolved = to_toml(study);
+  for (const auto& [endpoint, margin] : study.margins) {
+    EXPECT_THAT(resolved, HasSubstr(fmt::format("\n{} = {}\n", endpoint, margin)));
+  }
+  EXPECT_EQ(parse_study(resolved, "resolved").contrasts[0].margins, study.contrasts[0].margins);
+}
+
+TEST(StudyFile, MarginsThatSayNothingAreRefused) {
+  const std::string text = with_contrasts("equivalence = true\n");
+  EXPECT_THAT(error_of(text + "[equivalence]\nrecal = 0.2\n"),
+              HasSubstr("[equivalence]: line 22: unknown key 'recal' (did you mean 'recall'?)"));
+  EXPECT_THAT(error_of(text + "[equivalence]\nkl = 0\n"),
+              HasSubstr("equivalence: kl = 0, expected a number above 0"));
+  EXPECT_THAT(error_of(text + "[equivalence]\nkl = inf\n"), HasSubstr("expected a number above 0"));
+  EXPECT_THAT(error_of(text + "[equivalence]\nkl = \"much\"\n"), HasSubstr("expected a number"));
+  // The key of before, which was one number whatever the endpoint.
+  EXPECT_THAT(error_of(with_contrasts("margin = 0.1\n")),
+              HasSubstr("s.toml: line 16: margin: one number cannot fit every endpoint: expected "
+                        "equivalence = true here"));
+}
+
+TEST(StudyFile, EveryTestOfTheDocumentationCanBeAskedFor) {
+  for (const char* test : {"permutation", "paired_t", "wilcoxon", "mcnemar", "mcnemar_midp"}) {
+    EXPECT_EQ(error_of(kSmall, {std::string("statistics.test=") + test}), "no error") << test;
+  }
+}
+
 TEST(StudyFile, OverridesReachTopLevelAndTables) {
   const Study study = parse_study(
       kSmall, "s",
@@ -94,7 +145,8 @@ TEST(StudyFile, WhatCouldNotBeFinishedOrReportedIsRefused) {
   const std::string streaming =
       "[[arms]]\nname = \"s\"\ntreatment = \"streaming\"\nratio = \"0.25\"\nof = \"live\"\n";
   const auto arm = [](const std::string& text) { return "[[arms]]\n" + text + "\n"; };
-  EXPECT_THAT(error_of(base, {"statistics.test=mcnemar_midp"}), HasSubstr("mcnemar"));
+  EXPECT_THAT(error_of(base, {"statistics.test=mcnemar_mid"}),
+              HasSubstr("(did you mean 'mcnemar_midp'?)"));
   EXPECT_THAT(error_of(base + arm("name = \"b\"\nkind = \"no_instruction\"") +
                        arm("name = \"c\"\nkind = \"no_instruction\"")),
               HasSubstr("the same arm twice"));

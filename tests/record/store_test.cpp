@@ -43,7 +43,7 @@ StudyInfo made_study() {
   study.seeds = {0, 12'345'678'901'234'567'890U};
   study.arms = {{.name = "baseline", .kind = "baseline"},
                 {.name = "streaming", .kind = "treatment"}};
-  study.contrasts = {{"H1", "baseline", "streaming", "confirmatory", 0.1}};
+  study.contrasts = {{"H1", "baseline", "streaming", "confirmatory", {{"rules", 0.1}}}};
   return study;
 }
 
@@ -120,6 +120,17 @@ TEST(StudyStore, GivesBackWhatWasWrittenInTheOrderOfTheStudy) {
   size_t n_lines = 0;
   store.for_each_event([&](std::string_view) { ++n_lines; });
   EXPECT_EQ(n_lines, 1U);
+}
+
+TEST(StudyStore, TheOneMarginOfBeforeIsThePrimaryEndpoints) {
+  StudyInfo study = made_study();
+  study.primary_endpoint = "recall";
+  std::string json = to_json(study);
+  const std::string now = R"("margins":{"rules":0.1})";
+  json.replace(json.find(now), now.size(), R"("margin":0.3)");
+  const auto margins = study_from_json(json).contrasts.front().margins;
+  EXPECT_THAT(margins, ElementsAre(std::pair("recall", 0.3)));
+  EXPECT_EQ(study_from_json(to_json(study)).contrasts.front().margins.at("rules"), 0.1);
 }
 
 TEST(StudyStore, AFamilyIsThereAsAWholeOrNotAtAll) {

@@ -53,9 +53,10 @@ inline record::StudyInfo made_info(const MadeOptions& options) {
     study.arms.insert(study.arms.begin() + 4,
                       {"random", "treatment", "random", settings, "original", "all layers"});
   }
-  study.contrasts = {{"H1", "baseline", "streaming_64", "confirmatory", 0.1},
-                     {"H2: lazy, \"none\"", "baseline", "lazy_arm", "confirmatory", {}},
-                     {"explore", "streaming_128", "streaming_64", "exploratory", {}}};
+  study.contrasts = {
+      {"H1", "baseline", "streaming_64", "confirmatory", {{"rules", 0.1}, {"recall", 0.2}}},
+      {"H2: lazy, \"none\"", "baseline", "lazy_arm", "confirmatory", {}},
+      {"explore", "streaming_128", "streaming_64", "exploratory", {}}};
   for (int s = 0; s < options.n_seeds; ++s) study.seeds.push_back(static_cast<uint64_t>(s + 1));
   study.map_conversations = {"c00", "c01"};
   return study;

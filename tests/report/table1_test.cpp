@@ -174,11 +174,29 @@ TEST(Table1, AMissingArmStaysInItsFamily) {
 
 TEST(Table1, McNemarOnSharesFallsBackAndSaysSo) {
   StudyData data = made_study();
-  data.study.test = "mcnemar";
-  const Records table = parse_csv(table1_csv(analyse(data, kQuick)));
-  EXPECT_THAT(named(table, table.size() - 1).at("note"), HasSubstr("instead of McNemar"));
+  for (const char* test : {"mcnemar", "mcnemar_midp"}) {
+    data.study.test = test;
+    const Records table = parse_csv(table1_csv(analyse(data, kQuick)));
+    EXPECT_THAT(named(table, table.size() - 1).at("note"), HasSubstr("instead of McNemar")) << test;
+  }
   data.study.test = "chi";
   EXPECT_THAT([&] { analyse(data, kQuick); }, testing::ThrowsMessage<Error>(HasSubstr("'chi'")));
+}
+
+TEST(Exports, EveryEndpointHasItsOwnMarginOfEquivalence) {
+  const Records table = parse_csv(stats_csv(analyse(made_study(), kQuick)));
+  std::map<std::string, std::string> margins;  // of H1, by endpoint
+  for (size_t i = 1; i < table.size(); ++i) {
+    const auto row = named(table, i);
+    if (row.at("contrast") != "H1") continue;
+    EXPECT_EQ(row.at("is_equivalent").empty(), row.at("margin").empty());
+    if (row.at("class").empty()) margins[row.at("endpoint")] = row.at("margin");
+    if (row.at("class").empty() && row.at("endpoint") != "rules") {
+      EXPECT_EQ(row.at("family"), "exploratory");
+    }
+  }
+  EXPECT_THAT(margins, testing::ElementsAre(std::pair("recall", "0.2"), std::pair("retention", ""),
+                                            std::pair("rules", "0.1")));
 }
 
 TEST(Table1, PrintedFormsEscapeWhatTheirReadersWouldInterpret) {
@@ -195,9 +213,9 @@ TEST(Table1, AMarginNamesItsEndpointAndUnit) {
   EXPECT_THAT(table1_md(analysis), HasSubstr("(within 0.1 of rules)"));
   data.study.primary_endpoint = "recall";
   analysis = analyse(data, kQuick);
-  EXPECT_THAT(table1_md(analysis), HasSubstr("(within 0.1 nats a token of recall)"));
+  EXPECT_THAT(table1_md(analysis), HasSubstr("(within 0.2 nats a token of recall)"));
   EXPECT_THAT(report_html(data, analysis, {}),
-              HasSubstr("<td class=\"left\">0.1 nats a token of recall</td>"));
+              HasSubstr("<td class=\"left\">0.2 nats a token of recall</td>"));
 }
 
 TEST(Table1, FitsTheTerminal) {
