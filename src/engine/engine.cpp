@@ -269,7 +269,6 @@ std::vector<Ordinal> Engine::window_weights(const Sequence& sequence, int layer,
   const auto places = std::span(all).last(std::min(all.size(), static_cast<size_t>(n_queries)));
   const size_t n_rows = places.size() * group;
   std::vector<float> turned(n_rows * d);
-  std::vector<float> unused(n_rows * d);
   std::vector<kernels::QueryRow> rows;
   std::vector<uint32_t> targets;
   std::vector<Ordinal> ordinals;
@@ -281,7 +280,7 @@ std::vector<Ordinal> Engine::window_weights(const Sequence& sequence, int layer,
       const size_t at = rows.size() * d;
       const RopePos pos{static_cast<int32_t>(ordinal.value) + cells.pos_shift()};
       impl_->graph.rope(layer).rotate(raw + g * d, turned.data() + at, pos);
-      rows.push_back({turned.data() + at, ordinal, unused.data() + at});
+      rows.push_back({turned.data() + at, ordinal, nullptr});
       targets.push_back(static_cast<uint32_t>(g));
     }
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/moments.h"
 #include "policy/needs.h"
 
 namespace ebb::engine {
@@ -128,15 +129,11 @@ void SequenceSignals::take_queries(int layer, int q_head, const float* raw, size
     if (observed_places_[i] >= 0) {
       std::copy_n(query, d, observed_.row(layer, observed_places_[i]) + at);
     }
-    if (!needs_.query_moments || i < n_skipped_) continue;
-    const auto head = static_cast<size_t>(layer * config_->n_q_heads + q_head);
-    float* sum = query_sums_[head].data();
-    float* outer = query_outers_[head].data();
-    for (size_t a = 0; a < d; ++a) {
-      sum[a] += query[a];
-      for (size_t b = 0; b < d; ++b) outer[a * d + b] += query[a] * query[b];
-    }
   }
+  if (!needs_.query_moments) return;
+  const auto head = static_cast<size_t>(layer * config_->n_q_heads + q_head);
+  kernels::add_outer_products(raw + n_skipped_ * stride, stride, tail_places_.size() - n_skipped_,
+                              d, query_sums_[head].data(), query_outers_[head].data());
 }
 
 void SequenceSignals::add_weights(int layer, int kv_head, std::span<const int64_t> sums) {
@@ -168,12 +165,15 @@ void SequenceSignals::moments(int layer, int q_head, std::span<float> mean,
                               std::span<float> covariance) const {
   const auto d = static_cast<size_t>(config_->head_dim);
   const auto head = static_cast<size_t>(layer * config_->n_q_heads + q_head);
-  const auto n = static_cast<double>(std::max<int64_t>(1, n_moment_queries_));
-  for (size_t a = 0; a < d; ++a) mean[a] = static_cast<float>(query_sums_[head][a] / n);
+  const double part = 1.0 / static_cast<double>(std::max<int64_t>(1, n_moment_queries_));
+  const float* sums = query_sums_[head].data();
+  const float* outers = query_outers_[head].data();
   for (size_t a = 0; a < d; ++a) {
-    for (size_t b = 0; b < d; ++b) {
-      const double centre = query_sums_[head][a] / n * (query_sums_[head][b] / n);
-      covariance[a * d + b] = static_cast<float>(query_outers_[head][a * d + b] / n - centre);
+    const double centre = sums[a] * part;
+    mean[a] = static_cast<float>(centre);
+    for (size_t b = a; b < d; ++b) {
+      const double here = outers[a * d + b] * part - centre * (sums[b] * part);
+      covariance[a * d + b] = covariance[b * d + a] = static_cast<float>(here);
     }
   }
 }

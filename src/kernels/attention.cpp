@@ -115,6 +115,7 @@ HWY_ATTR void merge_block(const BlockSoftmax& block, const float* partial, size_
   const float add = std::exp(block.max - top);
   max = top;
   sum = std::fma(sum, keep, block.sum * add);
+  if (out == nullptr) return;
   size_t c = 0;
   const Vec keep_v = hn::Set(d, keep);
   const Vec add_v = hn::Set(d, add);
@@ -164,6 +165,7 @@ HWY_ATTR void attend_block(const AttentionShape& shape, std::span<const QueryRow
     exponentiate(state.of_block[r].max, n, row);
   }
   sum_in_order(scores, rows.size(), n, state.of_block.data());
+  if (rows.front().out == nullptr) return;
   weigh_block<T>(groups, head_dim, rows.size(), scores, state.tile.data(),
                  {state.partial.data(), head_dim});
 }
@@ -192,14 +194,14 @@ HWY_ATTR void merge_rows(std::span<const QueryRow> rows, const BlockSoftmax* blo
 HWY_ATTR void begin_rows(std::span<const QueryRow> rows, size_t head_dim, BlockSoftmax* all) {
   for (size_t r = 0; r < rows.size(); ++r) {
     all[r] = {kNever, 0.0F};
-    std::fill(rows[r].out, rows[r].out + head_dim, 0.0F);
+    if (rows[r].out != nullptr) std::fill(rows[r].out, rows[r].out + head_dim, 0.0F);
   }
 }
 
 HWY_ATTR void finish_rows(std::span<const QueryRow> rows, size_t head_dim,
                           const BlockSoftmax* all) {
   for (size_t r = 0; r < rows.size(); ++r) {
-    if (all[r].sum == 0.0F) continue;
+    if (all[r].sum == 0.0F || rows[r].out == nullptr) continue;
     for (size_t c = 0; c < head_dim; ++c) rows[r].out[c] /= all[r].sum;
   }
 }

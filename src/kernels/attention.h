@@ -44,7 +44,7 @@ struct AttentionShape {
 struct QueryRow {
   const float* query = nullptr;  // [head_dim], rotated
   Ordinal ordinal;
-  float* out = nullptr;  // [head_dim]
+  float* out = nullptr;  // [head_dim]; null in all rows of a call: only the statistics are wanted
 };
 
 // Statistics for policies, taken from the very weights that the output was made of. Sums are

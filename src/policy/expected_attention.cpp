@@ -66,18 +66,19 @@ class ExpectedAttention final : public Policy {
   void add_softmax(const HeadView& head, const FutureQueries& queries, double scale,
                    std::vector<double>& sums) const {
     const size_t d = queries.mean.size();
-    std::vector<double> e(head.n_cells(), -INFINITY);
+    std::vector<double> e(head.n_cells(), 0.0);
+    if (use_covariance_) quadratic_forms(queries.upper, head.keys, e);
     double most = -INFINITY;
     for (size_t t = 0; t < e.size(); ++t) {
-      if (head.ordinals[t].value < n_sink_) continue;
-      const auto key = head.keys.subspan(t * d, d);
-      e[t] = scale * queries.mean_dot(key);
-      if (use_covariance_) e[t] += scale * scale * queries.variance_along(key) / 2.0;
+      if (head.ordinals[t].value < n_sink_) {
+        e[t] = -INFINITY;
+        continue;
+      }
+      e[t] = scale * dot(queries.mean, head.keys.subspan(t * d, d)) + scale * scale * e[t] / 2.0;
       most = std::max(most, e[t]);
     }
     if (most == -INFINITY) return;
-    double total = 0.0;
-    for (double& value : e) total += value = std::exp(value - most);
+    const double total = exponentiate(most, e);
     for (size_t t = 0; t < e.size(); ++t) sums[t] += e[t] / total;
   }
 

@@ -6,24 +6,6 @@
 
 namespace ebb::policy {
 
-double FutureQueries::mean_dot(std::span<const float> key) const {
-  double sum = 0.0;
-  for (size_t i = 0; i < key.size(); ++i) sum += mean[i] * key[i];
-  return sum;
-}
-
-double FutureQueries::variance_along(std::span<const float> key) const {
-  const size_t d = key.size();
-  double total = 0.0;
-  for (size_t a = 0; a < d; ++a) {
-    const double* row = covariance.data() + a * d;
-    double sum = 0.0;
-    for (size_t b = 0; b < d; ++b) sum += row[b] * key[b];
-    total += sum * key[a];
-  }
-  return total;
-}
-
 MeanRotation::MeanRotation(std::span<const float> frequencies, int64_t first, int64_t n)
     : cosine_(frequencies.size(), 0.0), sine_(frequencies.size(), 0.0) {
   EBB_CHECK(n > 0);
@@ -41,28 +23,42 @@ MeanRotation::MeanRotation(std::span<const float> frequencies, int64_t first, in
   }
 }
 
-void MeanRotation::rotate(std::span<double> x, size_t stride) const {
-  const size_t half = cosine_.size();
-  for (size_t i = 0; i < half; ++i) {
-    double& low = x[i * stride];
-    double& high = x[(i + half) * stride];
-    const double turned = cosine_[i] * low - sine_[i] * high;
-    high = cosine_[i] * high + sine_[i] * low;
-    low = turned;
-  }
-}
-
 FutureQueries MeanRotation::apply(std::span<const float> mean,
                                   std::span<const float> covariance) const {
+  const size_t half = cosine_.size();
   const size_t d = mean.size();
-  EBB_CHECK(d == 2 * cosine_.size() && covariance.size() == d * d);
+  EBB_CHECK(d == 2 * half && covariance.size() == d * d);
   FutureQueries out;
-  out.mean.assign(mean.begin(), mean.end());
-  out.covariance.assign(covariance.begin(), covariance.end());
-  rotate(out.mean, 1);
-  const std::span<double> all(out.covariance);
-  for (size_t row = 0; row < d; ++row) rotate(all.subspan(row * d, d), 1);       // S R^T
-  for (size_t column = 0; column < d; ++column) rotate(all.subspan(column), d);  // R (S R^T)
+  out.mean.resize(d);
+  for (size_t i = 0; i < half; ++i) {
+    out.mean[i] = cosine_[i] * mean[i] - sine_[i] * mean[i + half];
+    out.mean[i + half] = cosine_[i] * mean[i + half] + sine_[i] * mean[i];
+  }
+  std::vector<double> turned(d * d);  // S R^T
+  for (size_t row = 0; row < d; ++row) {
+    const float* from = &covariance[row * d];
+    double* to = &turned[row * d];
+    for (size_t i = 0; i < half; ++i) {
+      to[i] = cosine_[i] * from[i] - sine_[i] * from[i + half];
+      to[i + half] = cosine_[i] * from[i + half] + sine_[i] * from[i];
+    }
+  }
+  for (size_t i = 0; i < half; ++i) {  // R (S R^T)
+    double* low = &turned[i * d];
+    double* high = &turned[(i + half) * d];
+    for (size_t c = 0; c < d; ++c) {
+      const double next = cosine_[i] * low[c] - sine_[i] * high[c];
+      high[c] = cosine_[i] * high[c] + sine_[i] * low[c];
+      low[c] = next;
+    }
+  }
+  out.upper.assign(d * d, 0.0F);
+  for (size_t a = 0; a < d; ++a) {
+    out.upper[a * d + a] = static_cast<float>(turned[a * d + a]);
+    for (size_t b = a + 1; b < d; ++b) {
+      out.upper[a * d + b] = static_cast<float>(turned[a * d + b] + turned[b * d + a]);
+    }
+  }
   return out;
 }
 

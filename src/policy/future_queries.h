@@ -9,11 +9,10 @@
 namespace ebb::policy {
 
 struct FutureQueries {
-  std::vector<double> mean;        // [head_dim]
-  std::vector<double> covariance;  // [head_dim, head_dim]
-
-  double mean_dot(std::span<const float> key) const;
-  double variance_along(std::span<const float> key) const;  // key^T S key
+  std::vector<double> mean;  // [head_dim]
+  // [head_dim, head_dim] upper triangle of the covariance S, all off the diagonal doubled, zeros
+  // below: what quadratic_forms() takes.
+  std::vector<float> upper;
 };
 
 // Mean of the RoPE rotations of positions [first, first + n): a pair (i, i + d/2) is turned by its
@@ -27,8 +26,6 @@ class MeanRotation {
   FutureQueries apply(std::span<const float> mean, std::span<const float> covariance) const;
 
  private:
-  void rotate(std::span<double> x, size_t stride) const;
-
   std::vector<double> cosine_;
   std::vector<double> sine_;
 };

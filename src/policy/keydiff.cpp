@@ -30,7 +30,7 @@ class Keydiff final : public Policy {
         const auto key = head.keys.subspan(t * d, d);
         norms[t] = norm2(key);
         const double scale = 1.0 / std::max(norms[t], kNormFloor);
-        for (size_t c = 0; c < d; ++c) anchor[c] += key[c] * scale;
+        add_scaled(scale, key, anchor);
       }
       double square = 0.0;
       for (double& a : anchor) {
@@ -39,8 +39,7 @@ class Keydiff final : public Policy {
       }
       const double anchor_norm = std::max(std::sqrt(square), kCosineFloor);
       for (size_t t = 0; t < head.n_cells(); ++t) {
-        double product = 0.0;
-        for (size_t c = 0; c < d; ++c) product += anchor[c] * head.keys[t * d + c];
+        const double product = dot(anchor, head.keys.subspan(t * d, d));
         out.rows[h][t] =
             static_cast<float>(-product / (anchor_norm * std::max(norms[t], kCosineFloor)));
       }

@@ -1,5 +1,6 @@
-// Sums in double over float vectors, so that scores do not depend on the order of cells beyond
-// rounding.
+// Sums over float vectors for scores: in double, and of each vector by itself, so that a score
+// depends neither on the order of cells nor on which others are there. SIMD inside; the order of a
+// sum is that of the instruction set's lanes.
 #pragma once
 
 #include <cmath>
@@ -8,11 +9,23 @@
 
 namespace ebb::policy {
 
-inline double dot(std::span<const float> a, std::span<const float> b) {
-  double sum = 0.0;
-  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
-  return sum;
-}
+// Requires: both of one length.
+double dot(std::span<const float> a, std::span<const float> b);
+double dot(std::span<const double> a, std::span<const float> b);
+// sum += weight * x.
+void add_scaled(double weight, std::span<const float> x, std::span<double> sum);
+struct MeanAndSpread {
+  double mean = 0.0;
+  double square_sum = 0.0;
+};
+// Mean of (x - low) * inverse over the channels, and the sum of squared distances to it.
+MeanAndSpread spread_of(std::span<const float> x, std::span<const float> low,
+                        std::span<const double> inverse);
+// out[t] = x_t^T M x_t for the rows of x.  Shape: upper [d, d], M's upper triangle with everything
+// off the diagonal doubled and zeros below; x [d, n].
+void quadratic_forms(std::span<const float> upper, std::span<const float> x, std::span<double> out);
+// values[i] = exp(values[i] - most); minus infinity gives 0. Returns the sum.
+double exponentiate(double most, std::span<double> values);
 
 inline double norm2(std::span<const float> x) { return std::sqrt(dot(x, x)); }
 

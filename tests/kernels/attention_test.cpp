@@ -264,6 +264,23 @@ TEST(WeightSums, DoNotDependOnTheOrderOrTheCompanyOfRows) {
   EXPECT_EQ(together, one_by_one);
 }
 
+TEST(WeightSums, AreTheSameWhereNobodyWantsTheOutput) {
+  const HeadCase head(shape_of(64, CellType::kF16), gappy_ordinals(700, 12));
+  const std::vector<Query> queries = queries_around(head);
+  const PagedHead paged(head, kRaggedPages);
+  const std::vector<uint32_t> target(queries.size(), 0);
+  std::vector<int64_t> with(head.n_cells(), 0);
+  attend_paged(head.shape, paged, queries, {with.data(), with.size(), target});
+  std::vector<QueryRow> rows;
+  for (const Query& query : queries) {
+    rows.push_back({query.numbers.data(), Ordinal{query.ordinal}, nullptr});
+  }
+  std::vector<int64_t> without(head.n_cells(), 0);
+  AttentionScratch scratch;
+  attend(head.shape, paged.runs, rows, scratch, {without.data(), without.size(), target});
+  EXPECT_EQ(with, without);
+}
+
 TEST(WeightSums, SumOfOneRowIsOne) {
   const HeadCase head(shape_of(80, CellType::kF32), gappy_ordinals(700, 11));
   const uint32_t at[] = {head.ordinals.back()};

@@ -1,0 +1,203 @@
+#include "policy/vector_math.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "policy/vector_math.cpp"
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
+#include <hwy/highway.h>
+// Must follow highway.h.
+#include <hwy/contrib/math/math-inl.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace ebb::policy {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F64 = hn::CappedTag<double, 8>;
+using Doubles = hn::Vec<F64>;
+using F32 = hn::CappedTag<float, 16>;
+using Floats = hn::Vec<F32>;
+
+HWY_ATTR inline Doubles load(const float* p) {
+  return hn::PromoteTo(F64(), hn::LoadU(hn::Rebind<float, F64>(), p));
+}
+HWY_ATTR inline Doubles load(const double* p) { return hn::LoadU(F64(), p); }
+
+template <typename T>
+HWY_ATTR double dot_of(const T* a, const float* b, size_t n) {
+  const F64 d;
+  const size_t lanes = hn::Lanes(d);
+  Doubles even = hn::Zero(d);
+  Doubles odd = hn::Zero(d);
+  size_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    even = hn::MulAdd(load(a + i), load(b + i), even);
+    odd = hn::MulAdd(load(a + i + lanes), load(b + i + lanes), odd);
+  }
+  double sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(even, odd)));
+  for (; i < n; ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+HWY_ATTR double dot_floats(const float* a, const float* b, size_t n) { return dot_of(a, b, n); }
+HWY_ATTR double dot_doubles(const double* a, const float* b, size_t n) { return dot_of(a, b, n); }
+
+HWY_ATTR void add_scaled_to(double weight, const float* x, size_t n, double* sum) {
+  const F64 d;
+  const Doubles w = hn::Set(d, weight);
+  size_t i = 0;
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
+    hn::StoreU(hn::MulAdd(w, load(x + i), load(sum + i)), d, sum + i);
+  }
+  for (; i < n; ++i) sum[i] += weight * x[i];
+}
+
+HWY_ATTR MeanAndSpread spread(const float* x, const float* low, const double* inverse, size_t n) {
+  const F64 d;
+  const size_t lanes = hn::Lanes(d);
+  const size_t n_whole = n / lanes * lanes;
+  const auto at = [&](size_t i) { return static_cast<double>(x[i] - low[i]) * inverse[i]; };
+  const auto many = [&](size_t i) {
+    const hn::Rebind<float, F64> df;
+    const auto above = hn::Sub(hn::LoadU(df, x + i), hn::LoadU(df, low + i));
+    return hn::Mul(hn::PromoteTo(d, above), load(inverse + i));
+  };
+  Doubles sum = hn::Zero(d);
+  for (size_t i = 0; i < n_whole; i += lanes) sum = hn::Add(sum, many(i));
+  MeanAndSpread out;
+  out.mean = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (size_t i = n_whole; i < n; ++i) out.mean += at(i);
+  out.mean /= static_cast<double>(n);
+  const Doubles mean = hn::Set(d, out.mean);
+  Doubles square = hn::Zero(d);
+  for (size_t i = 0; i < n_whole; i += lanes) {
+    const Doubles away = hn::Sub(many(i), mean);
+    square = hn::MulAdd(away, away, square);
+  }
+  out.square_sum = hn::GetLane(hn::SumOfLanes(d, square));
+  for (size_t i = n_whole; i < n; ++i) out.square_sum += (at(i) - out.mean) * (at(i) - out.mean);
+  return out;
+}
+
+constexpr size_t kUnits = 4;  // vectors of channels
+
+// Forms of kN rows: products in float over at most 64 channels, the rest of the sum in double.
+template <size_t kN>
+HWY_ATTR void forms(const float* upper, const float* x, size_t dim, double* out) {
+  const F32 d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t r = 0; r < kN; ++r) out[r] = 0.0;
+  for (size_t first = 0; first < dim; first += kUnits * lanes) {
+    Floats sum[kN][kUnits];
+    for (size_t r = 0; r < kN; ++r) {
+      for (size_t u = 0; u < kUnits; ++u) sum[r][u] = hn::Zero(d);
+    }
+    for (size_t a = 0; a < first + kUnits * lanes; ++a) {  // below it the triangle is zero
+      for (size_t u = 0; u < kUnits; ++u) {
+        const Floats row = hn::LoadU(d, upper + a * dim + first + u * lanes);
+        for (size_t r = 0; r < kN; ++r) {
+          sum[r][u] = hn::MulAdd(hn::Set(d, x[r * dim + a]), row, sum[r][u]);
+        }
+      }
+    }
+    const F64 dd;
+    const size_t half = hn::Lanes(dd);
+    HWY_ALIGN float products[16];
+    for (size_t r = 0; r < kN; ++r) {
+      Doubles total = hn::Zero(dd);
+      for (size_t u = 0; u < kUnits; ++u) {
+        const size_t at = r * dim + first + u * lanes;
+        hn::Store(sum[r][u], d, products);
+        for (size_t i = 0; i < lanes; i += half) {
+          total = hn::MulAdd(load(products + i), load(x + at + i), total);
+        }
+      }
+      out[r] += hn::GetLane(hn::SumOfLanes(dd, total));
+    }
+  }
+}
+
+HWY_ATTR void forms_of(const float* upper, const float* x, size_t dim, size_t n, double* out) {
+  if (dim % (kUnits * hn::Lanes(F32())) != 0) {
+    for (size_t t = 0; t < n; ++t) {
+      out[t] = 0.0;
+      for (size_t a = 0; a < dim; ++a) {
+        const double row = dot_of(upper + a * dim + a, x + t * dim + a, dim - a);
+        out[t] += row * static_cast<double>(x[t * dim + a]);
+      }
+    }
+    return;
+  }
+  constexpr size_t kRows = 4;
+  size_t t = 0;
+  for (; t + kRows <= n; t += kRows) forms<kRows>(upper, x + t * dim, dim, out + t);
+  for (; t < n; ++t) forms<1>(upper, x + t * dim, dim, out + t);
+}
+
+HWY_ATTR double exponentiate_all(double most, double* values, size_t n) {
+  const F64 d;
+  const size_t lanes = hn::Lanes(d);
+  double sum = 0.0;
+  HWY_ALIGN double part[8];
+  for (size_t i = 0; i < n; i += lanes) {
+    const size_t left = n - i < lanes ? n - i : lanes;
+    for (size_t j = 0; j < lanes; ++j) part[j] = j < left ? values[i + j] - most : 0.0;
+    hn::Store(hn::Exp(d, hn::Load(d, part)), d, part);
+    for (size_t j = 0; j < left; ++j) sum += values[i + j] = part[j];
+  }
+  return sum;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ebb::policy
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "base/error.h"
+
+namespace ebb::policy {
+namespace {
+
+HWY_EXPORT(dot_floats);
+HWY_EXPORT(dot_doubles);
+HWY_EXPORT(add_scaled_to);
+HWY_EXPORT(spread);
+HWY_EXPORT(forms_of);
+HWY_EXPORT(exponentiate_all);
+
+}  // namespace
+
+double dot(std::span<const float> a, std::span<const float> b) {
+  EBB_DCHECK(a.size() == b.size());
+  return HWY_DYNAMIC_DISPATCH(dot_floats)(a.data(), b.data(), a.size());
+}
+
+double dot(std::span<const double> a, std::span<const float> b) {
+  EBB_DCHECK(a.size() == b.size());
+  return HWY_DYNAMIC_DISPATCH(dot_doubles)(a.data(), b.data(), a.size());
+}
+
+void add_scaled(double weight, std::span<const float> x, std::span<double> sum) {
+  EBB_DCHECK(x.size() == sum.size());
+  HWY_DYNAMIC_DISPATCH(add_scaled_to)(weight, x.data(), x.size(), sum.data());
+}
+
+MeanAndSpread spread_of(std::span<const float> x, std::span<const float> low,
+                        std::span<const double> inverse) {
+  EBB_DCHECK(x.size() == low.size() && x.size() == inverse.size());
+  return HWY_DYNAMIC_DISPATCH(spread)(x.data(), low.data(), inverse.data(), x.size());
+}
+
+void quadratic_forms(std::span<const float> upper, std::span<const float> x,
+                     std::span<double> out) {
+  if (out.empty()) return;
+  const size_t dim = x.size() / out.size();
+  EBB_CHECK(x.size() == dim * out.size() && upper.size() == dim * dim);
+  HWY_DYNAMIC_DISPATCH(forms_of)(upper.data(), x.data(), dim, out.size(), out.data());
+}
+
+double exponentiate(double most, std::span<double> values) {
+  return HWY_DYNAMIC_DISPATCH(exponentiate_all)(most, values.data(), values.size());
+}
+
+}  // namespace ebb::policy
+#endif  // HWY_ONCE
