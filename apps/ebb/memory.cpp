@@ -70,13 +70,17 @@ platform::MemoryStatus usable_memory() {
   return status;
 }
 
+uint64_t thread_and_slack_bytes(const engine::EngineOptions& compute) {
+  const int n_threads =
+      compute.n_threads > 0 ? compute.n_threads : platform::cpu_info().n_usable_cores;
+  return static_cast<uint64_t>(n_threads) * kThreadBytes + kSlackBytes;
+}
+
 void check_fits(const engine::MemoryPlan& plan, const engine::EngineOptions& compute,
                 std::string_view advice) {
   const uint64_t available = usable_memory().available_bytes;
   if (available == 0 && platform::memory_status().physical_bytes == 0) return;  // unknown system
-  const int n_threads =
-      compute.n_threads > 0 ? compute.n_threads : platform::cpu_info().n_usable_cores;
-  const uint64_t others = static_cast<uint64_t>(n_threads) * kThreadBytes + kSlackBytes;
+  const uint64_t others = thread_and_slack_bytes(compute);
   if (plan.total() + others > available) refuse(plan, others, available, advice);
 }
 

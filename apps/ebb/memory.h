@@ -14,6 +14,9 @@ namespace ebb::app {
 // The machine's and the process's limits and those of a Slurm job.
 platform::MemoryStatus usable_memory();
 
+// Beside what a plan counts: stacks of threads and what allocators leave unused.
+uint64_t thread_and_slack_bytes(const engine::EngineOptions& compute);
+
 // Throws: kOutOfMemory with a table of what is needed, what is there and what would fit; `advice`
 // says what a person can change.
 void check_fits(const engine::MemoryPlan& plan, const engine::EngineOptions& compute,

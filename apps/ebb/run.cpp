@@ -1,4 +1,4 @@
-// ebb run, plan and merge: studies from a file to stored units.
+// ebb run and merge: studies from a file to stored units.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -34,12 +34,6 @@ struct RunFlags {
   int n_lanes = 48;
   record::Machines machines = record::Machines::kOne;
 };
-
-void add_lanes(CLI::App& command, RunFlags& flags) {
-  command.add_option("--lanes", flags.n_lanes, "sequences that advance together at most")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-}
 
 void parse_shard(const std::string& text, experiment::RunOptions& options) {
   if (text.empty()) return;
@@ -179,40 +173,27 @@ void run_into(record::StudyStore& store, const fs::path& folder, const OpenStudy
 void run_study_command(const RunFlags& flags) {
   const fs::path folder = flags.out.empty() ? "runs/" + read_study(flags.study).name : flags.out;
   experiment::RunOptions options;
-  parse_shard(flags.shard, options);
-  options.stop = &stop_wanted;
-  options.n_lanes_max = flags.n_lanes;
+  parse_shard(flags.shard, options);  // before anything is opened
   auto open = open_study(flags.study);
   if (!open->format->notice().empty()) fmt::print("note: {}\n", open->format->notice());
+  options.stop = &stop_wanted;
+  set_limits(options, flags.n_lanes);
   const experiment::StudyPlan plan =
       experiment::plan_study(open->context, open->data.conversations);
-  fmt::print("{}", plan_text(*open, plan));
-  const uint64_t available = usable_memory().available_bytes;
+  fmt::print("{}", plan_text(*open, plan, options));
+  const uint64_t available = 2 * options.n_bytes_max;
   if (available > 0 && plan.n_bytes_family > available) {
     throw Error::make(ErrorKind::kOutOfMemory,
                       "one conversation with all its arms needs {}, but {} are available: give "
                       "fewer arms or seeds, or a lower --max-new",
                       bytes_text(plan.n_bytes_family), bytes_text(available));
   }
-  options.n_bytes_max = available / 2;
   {
     auto store = record::StudyStore::open_for_writing(folder);
     run_into(store, folder, *open, options, flags.machines);
   }
   // A shard alone is no study; its folders are merged and reported then.
   if (options.n_shards == 1) write_study_report(folder, folder / "report", flags.machines);
-}
-
-void print_plan(const RunFlags& flags) {
-  const auto open = open_study(flags.study);
-  const experiment::StudyPlan plan =
-      experiment::plan_study(open->context, open->data.conversations);
-  fmt::print("{}", plan_text(*open, plan));
-  std::fflush(stdout);
-  const auto n_sequences = std::min<size_t>(plan.n_units, static_cast<size_t>(flags.n_lanes));
-  const experiment::SpeedProbe speed =
-      experiment::probe_speed(*open->engine, plan, static_cast<int>(n_sequences));
-  fmt::print("{}", time_estimate_text(plan, speed));
 }
 
 void merge_folders(const std::vector<std::string>& from, const std::string& to,
@@ -235,18 +216,9 @@ void add_run(CLI::App& app) {
   flags->study.add_to(*command);
   command->add_option("--out", flags->out, "folder of the study (default runs/NAME)");
   command->add_option("--shard", flags->shard, "i/n: only every n-th conversation, from the i-th");
-  add_lanes(*command, *flags);
+  add_lanes(*command, flags->n_lanes);
   add_machines(*command, flags->machines);
   command->callback([flags] { run_study_command(*flags); });
-}
-
-void add_plan(CLI::App& app) {
-  auto flags = std::make_shared<RunFlags>();
-  CLI::App* command =
-      app.add_subcommand("plan", "Say what a study will run, need, take and be able to detect");
-  flags->study.add_to(*command);
-  add_lanes(*command, *flags);
-  command->callback([flags] { print_plan(*flags); });
 }
 
 void add_merge(CLI::App& app) {

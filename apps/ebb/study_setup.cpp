@@ -11,9 +11,19 @@
 #include "eval/rules.h"
 #include "experiment/unit_id.h"
 #include "memory.h"
-#include "stats/power.h"
 
 namespace ebb::app {
+
+void add_lanes(CLI::App& command, int& n_lanes) {
+  command.add_option("--lanes", n_lanes, "sequences that advance together at most")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+}
+
+void set_limits(experiment::RunOptions& options, int n_lanes) {
+  options.n_lanes_max = n_lanes;
+  options.n_bytes_max = usable_memory().available_bytes / 2;
+}
 
 void StudyFlags::add_to(CLI::App& command) {
   command.add_option("study", study, "a study file (TOML), or the name of a preset")->required();
@@ -112,7 +122,7 @@ std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
   open->data = experiment::load_conversations(study.data);
   experiment::sample_conversations(open->data.conversations, study.limit);
   const std::string notice = experiment::settle_primary(open->study, open->data.conversations);
-  if (!notice.empty()) fmt::print("note: {}\n", notice);
+  if (!notice.empty()) fmt::print(stderr, "note: {}\n", notice);
   check_rules(open->data);
   open->model = open_model(study.model);
   open->model_sha256 = sha256_file(study.model);
@@ -123,72 +133,10 @@ std::unique_ptr<OpenStudy> open_study(const StudyFlags& flags) {
   return open;
 }
 
-namespace {
-
-std::string detection_text(const experiment::Study& study, size_t n_conversations) {
-  size_t n_confirmatory = 0;
-  for (const auto& contrast : study.contrasts) {
-    n_confirmatory += contrast.family == "confirmatory" ? 1 : 0;
-  }
-  const stats::DetectionPlan plan =
-      stats::plan_detection(n_conversations, std::max<size_t>(n_confirmatory, 1), study.alpha);
-  std::string out =
-      fmt::format("can detect, with {} conversations, {} confirmatory contrasts and 80 % power:\n",
-                  plan.n_pairs, plan.n_contrasts);
-  for (const auto& binary : plan.binary) {
-    out += fmt::format("  pass or fail, {:.0f} % of pairs differ: ", 100 * binary.discordance);
-    out += binary.exact ? fmt::format("{:.0f} percentage points or more\n", 100 * *binary.exact)
-                        : "nothing: too few conversations\n";
-  }
-  out +=
-      plan.continuous_sd
-          ? fmt::format("  a continuous endpoint: {:.2f} standard deviations of the differences\n",
-                        *plan.continuous_sd)
-          : "  a continuous endpoint: nothing, one conversation is no sample\n";
-  return out;
-}
-
-}  // namespace
-
-std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan) {
-  const experiment::Study& study = open.study;
-  std::string out = fmt::format("study '{}': {} conversations x {} arms = {} units\n", study.name,
-                                plan.n_families, study.arms.size(), plan.n_units);
-  for (const experiment::StudyArm& arm : study.arms) {
-    out += fmt::format("  {:<22} {:<14} {} seed{}\n", arm.name, experiment::to_text(arm.kind),
-                       experiment::seeds_of(study, arm).size(),
-                       experiment::seeds_of(study, arm).size() == 1 ? "" : "s");
-  }
-  out += fmt::format("primary endpoint: {}; history: {}\n", study.primary_endpoint,
-                     experiment::to_text(study.history));
-  out += detection_text(study, plan.n_families);
-  out += fmt::format(
-      "at most {} tokens (the longest conversation has {}); {} at most for a family's "
-      "cells and logits\n",
-      plan.n_tokens(), plan.n_tokens_longest, bytes_text(plan.n_bytes_family));
-  if (plan.n_shared_tokens() > 0) {
-    out += fmt::format(
-        "shared between arms: {} of these tokens ({:.0f} %) are computed once\n",
-        plan.n_shared_tokens(),
-        100.0 * static_cast<double>(plan.n_shared_tokens()) / static_cast<double>(plan.n_tokens()));
-  }
-  return out;
-}
-
 std::string time_text(double seconds) {
   if (seconds < 120) return fmt::format("{:.0f} s", seconds);
   return seconds < 7200 ? fmt::format("{:.0f} min", seconds / 60)
                         : fmt::format("{:.1f} h", seconds / 3600);
-}
-
-std::string time_estimate_text(const experiment::StudyPlan& plan,
-                               const experiment::SpeedProbe& speed) {
-  return fmt::format(
-      "about {} on this machine as it is now, if all replies are that long: {:.0f} prompt tokens/s "
-      "and {:.0f} reply "
-      "tokens/s with {} sequences (measured)\n",
-      time_text(experiment::seconds_of(plan, speed)), speed.prompt_tokens_per_s,
-      speed.reply_tokens_per_s, speed.n_sequences);
 }
 
 }  // namespace ebb::app

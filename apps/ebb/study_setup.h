@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "experiment/conversation_record.h"
+#include "experiment/study_memory.h"
 #include "experiment/study_plan.h"
 #include "experiment/study_run.h"
 #include "model/chat_template.h"
@@ -45,11 +46,14 @@ void open_rest(OpenStudy& open, const std::filesystem::path& model_path,
                const std::string& chat_template, const ComputeFlags& compute,
                const std::string& advice);
 
+// --lanes.
+void add_lanes(CLI::App& command, int& n_lanes);
+// Puts these lanes and what memory allows into the options: a run and its plan must agree.
+void set_limits(experiment::RunOptions& options, int n_lanes);
+
 // Number of units, tokens, memory, and what the study can detect, as lines.
-std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan);
-// How long it takes, with the rates that say so.
-std::string time_estimate_text(const experiment::StudyPlan& plan,
-                               const experiment::SpeedProbe& speed);
+std::string plan_text(const OpenStudy& open, const experiment::StudyPlan& plan,
+                      const experiment::RunOptions& options);
 std::string time_text(double seconds);  // "34 s", "12 min", "2.5 h"
 
 }  // namespace ebb::app

@@ -180,6 +180,28 @@ class ConversationPlan {
   int64_t n_probe_ = 0;
 };
 
+// The baseline gathers what the arms need that share its first turn.
+std::vector<engine::SequenceNeed> sequences_of(const Study& study, const ConversationPlan& planned,
+                                               const std::vector<int64_t>& n_tokens) {
+  policy::Needs shared;
+  for (const StudyArm& arm : study.arms) {
+    const policy::Needs needs = policy::needs_of(treatment_of(arm, {1}));
+    if (policy::can_share(shared, needs)) shared = policy::union_of(shared, needs);
+  }
+  std::vector<engine::SequenceNeed> out;
+  for (size_t i = 0; i < study.arms.size(); ++i) {
+    const StudyArm& arm = study.arms[i];
+    const policy::Treatment treatment = treatment_of(arm, {1});
+    const bool is_baseline = arm.kind == StudyArmKind::kBaseline;
+    const engine::SequenceNeed need{.n_cells = n_tokens[i],
+                                    .positions = treatment.positions,
+                                    .needs = is_baseline ? shared : policy::needs_of(treatment)};
+    out.insert(out.end(), seeds_of(study, arm).size() * static_cast<size_t>(planned.n_lanes(arm)),
+               need);
+  }
+  return out;
+}
+
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
@@ -198,8 +220,9 @@ StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation
     ++plan.n_families;
     const ConversationPlan planned(context, conversation);
     int64_t n_family = 0;
+    std::vector<int64_t> n_tokens;
     for (const StudyArm& arm : study.arms) {
-      const int64_t n = planned.add(arm, plan);
+      const int64_t n = n_tokens.emplace_back(planned.add(arm, plan));
       plan.n_tokens_longest = std::max(plan.n_tokens_longest, n);
       n_family += n * static_cast<int64_t>(seeds_of(study, arm).size()) * planned.n_lanes(arm);
       n_all += n * static_cast<int64_t>(seeds_of(study, arm).size());
@@ -208,8 +231,12 @@ StudyPlan plan_study(const StudyContext& context, const std::vector<Conversation
         study.measures.fidelity
             ? planned.n_kept_logit_rows() * static_cast<uint64_t>(config.n_vocab) * sizeof(float)
             : 0;
-    plan.n_bytes_family =
-        std::max(plan.n_bytes_family, static_cast<uint64_t>(n_family) * bytes_token + logits);
+    const uint64_t n_bytes = static_cast<uint64_t>(n_family) * bytes_token + logits;
+    if (n_bytes > plan.n_bytes_family) {
+      plan.n_bytes_family = n_bytes;
+      plan.n_bytes_logits = logits;
+      plan.family = sequences_of(study, planned, n_tokens);
+    }
     if (plan.n_tokens_longest > config.n_ctx_train) {
       throw Error::make(ErrorKind::kUsage,
                         "conversation '{}' can take {} tokens; the model was trained for {}",

@@ -2,6 +2,9 @@
 // measured probe.
 #pragma once
 
+#include <vector>
+
+#include "engine/memory_plan.h"
 #include "experiment/family.h"
 
 namespace ebb::experiment {
@@ -13,9 +16,11 @@ struct StudyPlan {
   int64_t n_reply_tokens = 0;   // computed one by one
   // Of these, taken over from another arm's sequence instead.
   int64_t n_shared_prompt = 0, n_shared_reply = 0;
-  int64_t n_tokens_longest = 0;  // of a conversation
-  int64_t n_tokens_mean = 0;     // the same, mean over conversations and arms
-  uint64_t n_bytes_family = 0;   // cells and kept logits of the largest family
+  int64_t n_tokens_longest = 0;              // of a conversation
+  int64_t n_tokens_mean = 0;                 // the same, mean over conversations and arms
+  uint64_t n_bytes_family = 0;               // cells and kept logits of the largest family
+  uint64_t n_bytes_logits = 0;               // of that, what is kept of the baselines' replies
+  std::vector<engine::SequenceNeed> family;  // its sequences, as if nothing were evicted or shared
 
   int64_t n_tokens() const { return n_prompt_tokens + n_reply_tokens; }
   int64_t n_shared_tokens() const { return n_shared_prompt + n_shared_reply; }

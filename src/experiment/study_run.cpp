@@ -12,9 +12,6 @@ namespace ebb::experiment {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// Logits of a step live at once: prompts ask for one row, forced replies for all.
-constexpr size_t kLogitBytesMax = size_t{256} << 20;
-
 class Runner {
  public:
   Runner(const StudyContext& context, record::StudyStore& store, const RunOptions& options,
@@ -125,7 +122,7 @@ class Runner {
       taken.push_back(flying);
       n_logit_bytes += n_rows * n_vocab * sizeof(float);
       progress_.n_tokens += static_cast<int64_t>(item.ids.size());
-      if (n_logit_bytes >= kLogitBytesMax) break;
+      if (n_logit_bytes >= kStepLogitBytesMax) break;
     }
     if (items.empty()) return;
     const engine::StepLogits logits = context_.engine->step(items);

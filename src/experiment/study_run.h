@@ -45,6 +45,10 @@ struct RunOptions {
   size_t shard = 0, n_shards = 1;  // families i with i % n_shards == shard
 };
 
+// Logits of a step live at once: prompts ask for one row, forced replies for all. No more work is
+// taken into a step once it has so many.
+inline constexpr size_t kStepLogitBytesMax = size_t{256} << 20;
+
 // Everything that the record must know about a study before its units.
 record::StudyInfo info_of(const Study& study, const engine::Engine& engine,
                           const ConversationSet& data, const std::string& model_sha256);

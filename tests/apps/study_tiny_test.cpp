@@ -1,6 +1,7 @@
 // Studies by the program: what a wrong input, a signal or a full disk does, and that going on
 // afterwards gives the same files.
 #include <csignal>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "apps/study_process.h"
@@ -72,6 +73,34 @@ TEST_F(StudyProcess, BatchesAndShardsDoNotShowInAnyFile) {
       EXPECT_TRUE(merged[name] == text) << name;
     }
   }
+}
+
+TEST_F(StudyProcess, APlanSaysAsJsonWhatARunThenDoes) {
+  std::vector<std::string> arguments = run_arguments("out", {}, {"--json"});
+  arguments[0] = "plan";
+  arguments.erase(std::find(arguments.begin(), arguments.end(), "--out") + 1);
+  arguments.erase(std::find(arguments.begin(), arguments.end(), "--out"));
+  const EbbEnd end = ebb(arguments);
+  ASSERT_EQ(end.exit_code, 0) << end.said;
+  const auto plan = nlohmann::json::parse(end.said);  // nothing else is printed
+  EXPECT_FALSE(testing::fs::exists(in_folder("out")));
+  EXPECT_EQ(plan.at("conversations"), 4);
+  EXPECT_EQ(plan.at("units"), 4 * 6);
+  EXPECT_EQ(plan.at("arms").at(2).at("seeds"), 2);
+  const auto& memory = plan.at("memory");
+  uint64_t sum = 0;
+  for (const auto& part : memory.at("parts")) sum += part.at("bytes").get<uint64_t>();
+  EXPECT_EQ(memory.at("needed_bytes"), sum);
+  EXPECT_GT(memory.at("available_bytes"), 0);
+  EXPECT_EQ(memory.at("conversations_at_once"), 1);  // four lanes are less than one conversation's
+  EXPECT_GT(plan.at("time").at("seconds"), 0.0);
+  EXPECT_EQ(plan.at("can_detect").at("confirmatory_contrasts"), 1);
+  EXPECT_TRUE(plan.at("can_detect").at("pass_or_fail").at(0).at("difference_exact").is_null());
+  arguments.pop_back();
+  const std::string lines = ebb(arguments).said;
+  EXPECT_THAT(lines, HasSubstr("= 24 units"));
+  EXPECT_THAT(lines, HasSubstr("\n  needed "));
+  EXPECT_THAT(lines, HasSubstr("\n  available "));
 }
 
 struct BadInput {

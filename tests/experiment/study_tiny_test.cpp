@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "engine/session_fixture.h"
 #include "experiment/conversation_record.h"
+#include "experiment/study_memory.h"
 #include "experiment/study_plan.h"
 #include "experiment/study_run.h"
 #include "experiment/unit_id.h"
@@ -338,7 +339,18 @@ TEST_P(StudyRun, APlanBoundsWhatIsComputedAndShared) {
     set_history(history);
     const StudyPlan plan = plan_study(context_, data_.conversations);
     auto store = open("plan-" + history);
-    const Progress done = run_study(context_, data_.conversations, store, {}, {});
+    uint64_t most_cells = 0;
+    RunListener listener;
+    listener.on_step = [&](const Progress&) {
+      most_cells = std::max(most_cells, stage_.engine.memory().cells_live);
+    };
+    const Progress done = run_study(context_, data_.conversations, store, {}, listener);
+    const StudyMemory memory = memory_of(context_, plan, {});
+    EXPECT_EQ(memory.n_families, 2U);
+    EXPECT_EQ(memory.n_sequences, 2 * plan.family.size());
+    EXPECT_GE(memory.plan.parts[1].n_bytes, most_cells) << memory.plan.parts[1].name;
+    // Nothing of it is thought of twice.
+    EXPECT_LT(memory.plan.parts[1].n_bytes, 8 * most_cells + (8U << 20U));
     EXPECT_EQ(plan.n_units, done.n_units_done);
     EXPECT_GE(plan.n_tokens() - plan.n_shared_tokens(), done.n_tokens) << history;
     EXPECT_GE(plan.n_shared_tokens(), done.n_tokens_shared) << history;
@@ -347,6 +359,15 @@ TEST_P(StudyRun, APlanBoundsWhatIsComputedAndShared) {
               1.5 * static_cast<double>(done.n_tokens_shared))
         << history;
   }
+}
+
+TEST_P(StudyRun, FewerLanesAndLessMemoryPutFewerConversationsInFlight) {
+  const StudyPlan plan = plan_study(context_, data_.conversations);
+  EXPECT_EQ(memory_of(context_, plan, {.n_lanes_max = 1}).n_families, 1U);
+  EXPECT_EQ(memory_of(context_, plan, {.n_bytes_max = plan.n_bytes_family}).n_families, 1U);
+  EXPECT_EQ(memory_of(context_, plan, {.n_bytes_max = 2 * plan.n_bytes_family}).n_families, 2U);
+  // One conversation is run whatever it takes.
+  EXPECT_EQ(memory_of(context_, plan, {.n_bytes_max = 1}).n_families, 1U);
 }
 
 // One conversation that asks for the impossible does not end the study.
