@@ -8,6 +8,7 @@
 #include <csignal>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.h"
@@ -33,6 +34,7 @@ struct ScoreFlags {
   bool offline = false;
   bool judges_all = false;
   bool judge_check = false;
+  bool as_json = false;
   record::Machines machines = record::Machines::kOne;
 };
 
@@ -105,6 +107,22 @@ ReadyJudge make_judge(const ScoreFlags& flags, const std::optional<Study>& study
   return ready;
 }
 
+using Json = nlohmann::ordered_json;
+
+// A judge's words may be cut inside a character.
+void print_json(const Json& json) {
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+Json kappa_json(const std::optional<stats::Kappa>& kappa) {
+  if (!kappa) return nullptr;
+  Json out{{"items", kappa->n}, {"agreement", kappa->agreement}, {"kappa", nullptr}};
+  if (kappa->kappa) out["kappa"] = *kappa->kappa;
+  out["interval"] = nullptr;
+  if (kappa->interval) out["interval"] = {kappa->interval->low, kappa->interval->high};
+  return out;
+}
+
 void print_kappa(const char* of, const stats::Kappa& kappa) {
   fmt::print("{}: {} items, {:.1f} % agree", of, kappa.n, 100 * kappa.agreement);
   if (kappa.kappa) fmt::print(", Cohen's kappa {:.3f}", *kappa.kappa);
@@ -115,6 +133,12 @@ void print_kappa(const char* of, const stats::Kappa& kappa) {
 void run_judge_check(const ScoreFlags& flags, eval::TextGenerator& judge) {
   const eval::GoldenCheck check =
       eval::check_judge_on_golden(eval::golden_items(), judge, flags.judge.parsed_scale());
+  if (flags.as_json) {
+    return print_json({{"judge", judge.name()},
+                       {"people_and_judge", kappa_json(check.kappa)},
+                       {"differs", check.disagreements},
+                       {"pending", check.pending}});
+  }
   fmt::print("judge {} on the golden set\n", judge.name());
   if (check.kappa) print_kappa("people and judge", *check.kappa);
   for (const std::string& line : check.disagreements) fmt::print("  differs  {}\n", line);
@@ -150,6 +174,17 @@ void run_pairwise(const ScoreFlags& flags, const Study& study, eval::TextGenerat
       result.verdicts.begin(), result.verdicts.end(), [](const eval::PairVerdict& verdict) {
         return verdict.outcome == eval::PairOutcome::kTie && !verdict.is_consistent;
       });
+  if (flags.as_json) {
+    return print_json({{"judge", judge.name()},
+                       {"first", result.first},
+                       {"second", result.second},
+                       {"pairs", result.verdicts.size()},
+                       {"first_better", result.count(eval::PairOutcome::kFirst)},
+                       {"second_better", result.count(eval::PairOutcome::kSecond)},
+                       {"ties", result.count(eval::PairOutcome::kTie)},
+                       {"ties_by_contradiction", n_contradicting},
+                       {"pending", result.count(eval::PairOutcome::kPending)}});
+  }
   fmt::print(
       "{} against {}, {} pairs, each in both orders: {} better, {} worse, {} ties ({} where "
       "the orders contradict), {} pending\n",
@@ -162,20 +197,49 @@ constexpr const char* kColumns[] = {"rules",         "rules_loose", "judge",    
                                     "perseveration", "recall",      "retention", "kl",
                                     "delta_loglik"};
 
+struct Mean {
+  double sum = 0;
+  size_t n = 0;
+  double value() const { return sum / static_cast<double>(n); }
+};
+
+Mean mean_of(const record::StudyScores& scores, const std::string& arm,
+             const std::string& endpoint) {
+  Mean out;
+  for (const record::UnitScore& unit : scores.units) {
+    if (unit.arm != arm || unit.endpoint != endpoint) continue;
+    out.sum += unit.score;
+    ++out.n;
+  }
+  return out;
+}
+
 // A cell of the table: the mean, or why there is none.
 std::string cell(const record::StudyScores& scores, const std::string& arm,
                  const std::string& endpoint) {
-  double sum = 0;
-  size_t n = 0;
-  for (const record::UnitScore& unit : scores.units) {
-    if (unit.arm != arm || unit.endpoint != endpoint) continue;
-    sum += unit.score;
-    ++n;
-  }
-  if (n > 0) return fmt::format("{:.3f} ({})", sum / static_cast<double>(n), n);
+  const Mean mean = mean_of(scores, arm, endpoint);
+  if (mean.n > 0) return fmt::format("{:.3f} ({})", mean.value(), mean.n);
   const bool asks_judge = endpoint == "judge" || endpoint == "combined";
   if (asks_judge && scores.judge_name.empty()) return "not run";
   return asks_judge && scores.n_pending > 0 ? "pending" : "-";
+}
+
+// An endpoint without a value in an arm is not among that arm's.
+Json scores_json(const Study& study, const record::StudyScores& scores) {
+  Json arms = Json::array();
+  for (const record::ArmInfo& arm : study.info.arms) {
+    Json endpoints = Json::object();
+    for (const char* endpoint : kColumns) {
+      const Mean mean = mean_of(scores, arm.name, endpoint);
+      if (mean.n > 0) endpoints[endpoint] = {{"mean", mean.value()}, {"units", mean.n}};
+    }
+    arms.push_back({{"arm", arm.name}, {"endpoints", std::move(endpoints)}});
+  }
+  Json out{{"study", study.info.name}, {"judge", nullptr}, {"pending", scores.n_pending}};
+  if (!scores.judge_name.empty()) out["judge"] = scores.judge_name;
+  out["arms"] = std::move(arms);
+  out["rules_and_judge"] = kappa_json(eval::rules_judge_agreement(scores));
+  return out;
 }
 
 void print_table(const Study& study, const record::StudyScores& scores) {
@@ -228,6 +292,7 @@ void run_score(const ScoreFlags& flags) {
   }
   const record::StudyScores scores = eval::score_units(study->info, study->conversations,
                                                        study->units, answers ? &*answers : nullptr);
+  if (flags.as_json) return print_json(scores_json(*study, scores));
   print_table(*study, scores);
   if (const auto kappa = eval::rules_judge_agreement(scores))
     print_kappa("rules and judge", *kappa);
@@ -249,6 +314,7 @@ void add_score(CLI::App& app) {
   command->add_flag("--offline", flags->offline, "only answers that judge.jsonl holds");
   command->add_flag("--judge-check", flags->judge_check,
                     "measure the judge against people on the built-in golden set");
+  command->add_flag("--json", flags->as_json, "as JSON (docs/file-formats.md)");
   add_machines(*command, flags->machines);
   command->footer(
       "A server gets instructions, requests and replies; never names of arms. See docs/judge.md.");

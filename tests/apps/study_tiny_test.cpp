@@ -1,7 +1,8 @@
 // Studies by the program: what a wrong input, a signal or a full disk does, and that going on
-// afterwards gives the same files.
+// afterwards gives the same files; what plan and score say as JSON.
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
 #include "apps/study_process.h"
@@ -195,6 +196,33 @@ TEST_F(StudyProcess, AFullDiskIsExitCode5AndTheStudyIsFinishedLater) {
     testing::fs::remove_all(in_folder("out"));
   }
   EXPECT_GE(n_refused, 3);
+}
+
+TEST_F(StudyProcess, ScoresAsJsonAreMeansOverScoresCsv) {
+  ASSERT_EQ(ebb(run_arguments("out")).exit_code, 0);
+  const EbbEnd end = ebb({"score", in_folder("out"), "--json"});
+  ASSERT_EQ(end.exit_code, 0) << end.said;
+  const auto scores = nlohmann::json::parse(end.said);
+  std::map<std::string, std::pair<double, size_t>> sums;  // of recall, by arm
+  std::istringstream rows(exports_of("out").at("report/scores.csv"));
+  for (std::string row; std::getline(rows, row);) {
+    std::vector<std::string> fields;
+    std::istringstream in(row);
+    for (std::string field; std::getline(in, field, ',');) fields.push_back(field);
+    if (fields.at(4) != "recall") continue;
+    sums[fields.at(2)].first += std::stod(fields.at(5));
+    ++sums[fields.at(2)].second;
+  }
+  ASSERT_EQ(scores.at("arms").size(), 5U);
+  for (const auto& arm : scores.at("arms")) {
+    const auto& [sum, n] = sums.at(arm.at("arm"));
+    const auto& recall = arm.at("endpoints").at("recall");
+    EXPECT_EQ(recall.at("units"), n);
+    EXPECT_NEAR(recall.at("mean").get<double>(), sum / static_cast<double>(n), 1e-9);
+    EXPECT_FALSE(arm.at("endpoints").contains("judge"));  // none was asked
+  }
+  EXPECT_TRUE(scores.at("judge").is_null());
+  EXPECT_TRUE(scores.at("rules_and_judge").is_null());
 }
 
 TEST_F(StudyProcess, AJudgeThatIsNotThereLeavesVerdictsPendingAndTheStudyWhole) {
