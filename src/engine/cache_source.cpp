@@ -1,5 +1,8 @@
 #include "engine/cache_source.h"
 
+#include <algorithm>
+#include <system_error>
+
 #include "base/error.h"
 #include "kernels/attention.h"
 #include "tensor/types.h"
@@ -7,68 +10,98 @@
 namespace ebb::engine {
 
 policy::LayerView EngineCacheSource::layer(int layer) {
-  const model::ModelConfig& config = engine_.config();
-  const auto n_heads = static_cast<size_t>(config.n_kv_heads);
-  content_.resize(n_heads);
-  heads_.assign(n_heads, {});
+  const bool is_ready = ahead_.valid() && content_[1].layer == layer;
+  if (ahead_.valid()) ahead_.get();
+  if (is_ready) {
+    last_layer_ = layer;
+    return view_of(content_[1]);
+  }
+  const int next = layer + std::max(1, layer - last_layer_);  // scopes leave layers out
+  last_layer_ = layer;
+  if (reads_ahead(next)) {
+    content_[1].layer = next;
+    try {
+      ahead_ = std::async(std::launch::async, [this, next] { read(next, content_[1]); });
+    } catch (const std::system_error&) {  // no thread to be had: read when asked for
+    }
+  }
+  read(layer, content_[0]);
+  return view_of(content_[0]);
+}
+
+bool EngineCacheSource::reads_ahead(int next) const {
+  const bool takes_long = needs_.keys || needs_.values || needs_.attention_window > 0 ||
+                          needs_.query_moments || needs_.output_projection;
+  return takes_long && next < engine_.config().n_layers && engine_.n_threads() > 1;
+}
+
+void EngineCacheSource::read(int layer, Content& out) const {
+  const auto n_heads = static_cast<size_t>(engine_.config().n_kv_heads);
+  out.layer = layer;
+  out.cells.resize(n_heads);
+  out.heads.assign(n_heads, {});
   for (size_t h = 0; h < n_heads; ++h) {
-    Engine::HeadContent& content = content_[h];
+    Engine::HeadContent& content = out.cells[h];
     const kv::HeadCells& cells = sequence_.cells().head(layer, static_cast<int>(h));
-    cells.collect_ordinals(content.ordinals);
-    cells.collect_spans(content.spans);
-    policy::HeadView& view = heads_[h];
+    policy::HeadView& view = out.heads[h];
     if (needs_.keys || needs_.values) {
       engine_.read_head(sequence_, layer, static_cast<int>(h), content);
       view.keys = content.keys;
       view.values = content.values;
+    } else {
+      cells.collect_ordinals(content.ordinals);
+      cells.collect_spans(content.spans);
     }
     view.ordinals = content.ordinals;
     view.spans = content.spans;
   }
-  fill_signals(layer);
+  fill_signals(out);
+  if (needs_.output_projection) fill_output_projection(out);
+}
+
+policy::LayerView EngineCacheSource::view_of(const Content& content) {
+  const model::ModelConfig& config = engine_.config();
   policy::LayerView view;
-  view.layer = layer;
-  view.is_sliding = config.is_sliding(layer);
+  view.layer = content.layer;
+  view.is_sliding = config.is_sliding(content.layer);
   view.window = view.is_sliding ? config.window : 0;
-  view.heads = heads_;
-  view.window_queries = window_queries_;
-  view.rope_frequencies = engine_.rope_frequencies(layer);
+  view.heads = content.heads;
+  view.window_queries = content.window_queries;
+  view.rope_frequencies = engine_.rope_frequencies(content.layer);
+  view.output_projection = content.output_projection;
   if (needs_.query_moments) view.n_moment_queries = sequence_.signals()->n_moment_queries();
-  if (needs_.output_projection) {
-    fill_output_projection(layer);
-    view.output_projection = output_projection_;
+  if (needs_.attention_window > 0 && sequence_.signals()->observed().places().empty()) {
+    notice_ = "no query to observe yet: looked through the last tokens instead";
   }
   return view;
 }
 
-void EngineCacheSource::fill_signals(int layer) {
+void EngineCacheSource::fill_signals(Content& out) const {
   const SequenceSignals* signals = sequence_.signals();
   if (!any_signal(needs_)) return;
   EBB_CHECK(signals != nullptr);
-  signals_.resize(heads_.size());
-  for (size_t h = 0; h < heads_.size(); ++h) {
-    HeadSignals& mine = signals_[h];
+  out.signals.resize(out.heads.size());
+  for (size_t h = 0; h < out.heads.size(); ++h) {
+    HeadSignals& mine = out.signals[h];
+    policy::HeadView& view = out.heads[h];
     const int head = static_cast<int>(h);
     if (needs_.attention_sum) {
       mine.attention_sum.clear();
-      for (const int64_t sum : signals->weight_sums(layer, head)) {
+      for (const int64_t sum : signals->weight_sums(out.layer, head)) {
         mine.attention_sum.push_back(
             static_cast<float>(static_cast<double>(sum) * kernels::WeightSums::kUnit));
       }
-      heads_[h].attention_sum = mine.attention_sum;
+      view.attention_sum = mine.attention_sum;
     }
     if (needs_.attention_window > 0) {
-      window_queries_ = engine_.window_weights(sequence_, layer, head, needs_.attention_window,
-                                               mine.attention_window);
-      heads_[h].attention_window = mine.attention_window;
-      if (signals->observed().places().empty()) {
-        notice_ = "no query to observe yet: looked through the last tokens instead";
-      }
+      out.window_queries = engine_.window_weights(sequence_, out.layer, head,
+                                                  needs_.attention_window, mine.attention_window);
+      view.attention_window = mine.attention_window;
     }
     if (needs_.query_moments) {
-      fill_moments(layer, head, mine);
-      heads_[h].query_mean = mine.query_mean;
-      heads_[h].query_covariance = mine.query_covariance;
+      fill_moments(out.layer, head, mine);
+      view.query_mean = mine.query_mean;
+      view.query_covariance = mine.query_covariance;
     }
   }
 }
@@ -98,17 +131,17 @@ void EngineCacheSource::fill_moments(int layer, int kv_head, HeadSignals& out) c
   }
 }
 
-void EngineCacheSource::fill_output_projection(int layer) {
-  const model::Weight& weight = engine_.model().layer(layer).attn_out;
+void EngineCacheSource::fill_output_projection(Content& content) const {
+  const model::Weight& weight = engine_.model().layer(content.layer).attn_out;
   const auto n_in = static_cast<size_t>(weight.n_in);
   const auto n_out = static_cast<size_t>(weight.n_out);
   const size_t row_bytes = tensor::row_size_bytes(weight.type, weight.n_in);
-  output_projection_.resize(n_in * n_out);
+  content.output_projection.resize(n_in * n_out);
   std::vector<float> row(n_in);
   for (size_t out = 0; out < n_out; ++out) {
     tensor::dequantise_row(weight.type, static_cast<const char*>(weight.data) + out * row_bytes,
                            row);
-    for (size_t in = 0; in < n_in; ++in) output_projection_[in * n_out + out] = row[in];
+    for (size_t in = 0; in < n_in; ++in) content.output_projection[in * n_out + out] = row[in];
   }
 }
 

@@ -134,6 +134,8 @@ HWY_ATTR void add_weights(const WeightSums& statistics, uint32_t target, float m
   const Vec shift = hn::Set(d, max);
   const Vec unit = hn::Set(d, 1.0F / (sum * WeightSums::kUnit));
   int64_t* sums = statistics.sums + target * statistics.stride;
+  const hn::CappedTag<int64_t, kCellGroup> dl;
+  const hn::Rebind<int32_t, decltype(dl)> half;
   HWY_ALIGN int32_t lanes[kCellGroup];
   for (size_t g = 0; g < groups.size(); ++g) {
     const CellGroup& group = groups[g];
@@ -142,6 +144,13 @@ HWY_ATTR void add_weights(const WeightSums& statistics, uint32_t target, float m
       hn::StoreU(hn::NearestInt(hn::Mul(hn::Exp(d, hn::Sub(s, shift)), unit)), di, lanes + i);
     }
     int64_t* cell = sums + group.cell_index;
+    if (group.lane_begin == 0 && group.lane_end == kCellGroup) {
+      for (size_t i = 0; i < kCellGroup; i += hn::Lanes(dl)) {
+        const auto more = hn::PromoteTo(dl, hn::LoadU(half, lanes + i));
+        hn::StoreU(hn::Add(hn::LoadU(dl, cell + i), more), dl, cell + i);
+      }
+      continue;
+    }
     for (uint32_t i = group.lane_begin; i < group.lane_end; ++i) *cell++ += lanes[i];
   }
 }

@@ -56,7 +56,7 @@ FutureQueries MeanRotation::apply(std::span<const float> mean,
   for (size_t a = 0; a < d; ++a) {
     out.upper[a * d + a] = static_cast<float>(turned[a * d + a]);
     for (size_t b = a + 1; b < d; ++b) {
-      out.upper[a * d + b] = static_cast<float>(turned[a * d + b] + turned[b * d + a]);
+      out.upper[a * d + b] = static_cast<float>(2.0 * turned[a * d + b]);
     }
   }
   return out;
