@@ -228,17 +228,17 @@ Evictor::Kept Evictor::run_pass(CacheSource& source, const EventInfo& event, con
     if (!layer_in_scope(layer) || fits_untouched(counts, event, pass)) continue;
     const LayerView view = source.layer(layer);
     EBB_CHECK(view.layer == layer && view.heads.size() == counts.size());
+    if (pass.survivors == nullptr && !pass.newest_turn) {
+      add_layer(view, event, pass, kept_layer, works);
+      continue;
+    }
     std::vector<std::vector<uint32_t>> cells = kept_layer;
     if (pass.survivors != nullptr) cells = (*pass.survivors)[static_cast<size_t>(layer)];
     for (size_t h = 0; pass.newest_turn && h < cells.size(); ++h) {
       cells[h] = cells_from(view.heads[h].ordinals, event.turn_begin);
     }
-    if (cells == kept_layer) {
-      add_layer(view, event, pass, cells, works);
-    } else {
-      const GatheredLayer part(view, shape_, cells);
-      add_layer(part.view(), event, pass, cells, works);
-    }
+    const GatheredLayer part(view, shape_, cells);
+    add_layer(part.view(), event, pass, cells, works);
   }
   for (std::string& notice : allocate(treatment_.allocator, works))
     notices.push_back(std::move(notice));
@@ -248,8 +248,9 @@ Evictor::Kept Evictor::run_pass(CacheSource& source, const EventInfo& event, con
     out.resize(pass.newest_turn && !work.cells.empty() ? work.cells.front()
                : pass.newest_turn                      ? out.size()
                                                        : 0);
-    for (const uint32_t i : select_cells(work, treatment_.allocator, event))
-      out.push_back(work.cells[i]);
+    const std::vector<uint32_t> selected = select_cells(work, treatment_.allocator, event);
+    out.reserve(out.size() + selected.size());
+    for (const uint32_t i : selected) out.push_back(work.cells[i]);
   }
   return kept;
 }

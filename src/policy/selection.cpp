@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include "base/error.h"
 
@@ -151,21 +152,39 @@ std::vector<uint32_t> top_cells(std::span<const float> scores, std::span<const O
     return ordinals[a] > ordinals[b];
   };
   const auto cut = candidates.begin() + n_keep;
-  if (n_keep + 1 == static_cast<int64_t>(candidates.size())) {
-    // A cap drops one cell a step: one pass finds it.
-    candidates.erase(std::max_element(candidates.begin(), candidates.end(), is_better));
-  } else if (cut != candidates.end()) {
+  if (cut != candidates.end()) {
     std::nth_element(candidates.begin(), cut, candidates.end(), is_better);
     candidates.erase(cut, candidates.end());
   }
   return candidates;
 }
 
+// A cap drops one cell a step: one pass finds it.
+static std::vector<uint8_t> all_but_worst(const HeadWork& work) {
+  std::vector<uint8_t> flags = stays_anyway(work, work.count);
+  std::optional<size_t> worst;
+  for (size_t i = 0; i < flags.size(); ++i) {
+    if (flags[i] != 0) continue;
+    const bool is_worse =
+        !worst || work.score[i] < work.score[*worst] ||
+        (work.score[i] == work.score[*worst] && work.ordinals[i] < work.ordinals[*worst]);
+    if (is_worse) worst = i;
+  }
+  EBB_CHECK(worst.has_value());
+  std::fill(flags.begin(), flags.end(), uint8_t{1});
+  flags[*worst] = 0;
+  return flags;
+}
+
 std::vector<uint32_t> select_cells(const HeadWork& work, const Allocator& allocator,
                                    const EventInfo& event) {
   EBB_CHECK(work.count >= 0 && work.count <= work.n_cells());
   std::vector<uint8_t> flags(work.cells.size(), 1);
-  if (work.count < work.n_cells()) {
+  const bool is_cap_step = work.count + 1 == work.n_cells() && work.second.empty() &&
+                           allocator.kind != AllocatorKind::kSpanQuota;
+  if (is_cap_step) {
+    flags = all_but_worst(work);
+  } else if (work.count < work.n_cells()) {
     flags = stays_anyway(work, work.count);
     if (allocator.kind == AllocatorKind::kSpanQuota) {
       keep_by_quota(work, allocator, event, flags);
@@ -176,6 +195,7 @@ std::vector<uint32_t> select_cells(const HeadWork& work, const Allocator& alloca
     }
   }
   std::vector<uint32_t> kept;
+  kept.reserve(flags.size());
   for (size_t i = 0; i < flags.size(); ++i) {
     if (flags[i] != 0) kept.push_back(static_cast<uint32_t>(i));
   }
