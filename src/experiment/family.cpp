@@ -3,33 +3,13 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "experiment/arm_input.h"
 #include "experiment/eviction_log.h"
+#include "experiment/family_unit.h"
 #include "experiment/recall.h"
 #include "experiment/unit_id.h"
-#include "policy/matched.h"
 #include "policy/needs.h"
 
 namespace ebb::experiment {
-
-struct Family::Unit {
-  const StudyArm* arm = nullptr;
-  uint64_t seed = 0;
-  Reference* reference = nullptr;
-  std::vector<Exchange> exchanges;
-  policy::Treatment treatment;
-  UnitBuilder builder;
-  UnitBuilder measure_builder;  // of the lane that is forced only to be measured
-  std::unique_ptr<Lane> main = nullptr;
-  std::unique_ptr<Lane> measure = nullptr;
-  std::vector<FidelitySum> fidelity = {};                 // [n_turns]
-  std::vector<std::optional<int>> turns_since_loss = {};  // [n_turns], as measured
-  std::vector<record::RecallProbe> recall = {};
-  bool is_measured_apart = false;  // by a lane of its own from the first turn on
-  bool must_split = false;         // the main lane ends before the last turn
-  std::optional<record::UnitRecord> done = {};
-  std::vector<record::EventLine> events = {};
-};
 
 Family::Family(const StudyContext& context, const Conversation& conversation, KeepMap keep_map)
     : context_(context),
@@ -175,32 +155,6 @@ std::unique_ptr<Lane> Family::make_lane(Unit& unit, UnitBuilder& builder,
   return lane;
 }
 
-std::vector<int64_t> Family::schedule_of(const Reference& reference, const StudyArm& arm) const {
-  if (arm.share.empty()) return {};
-  return policy::match_lengths(reference.lengths, Ratio::parse(arm.share)).schedule;
-}
-
-// The same budget for every turn's memory, from what the other arm has shown to need.
-std::vector<int64_t> Family::schedule_from_bytes(const Unit& unit) const {
-  std::vector<size_t> bytes;
-  for (const record::UnitTurn& turn : measured_of(unit).done->turns) {
-    bytes.push_back(turn.bytes_cells);
-  }
-  return policy::match_bytes(unit.arm->match_bytes, bytes, unit.reference->cells,
-                             context_.engine->cache_shape())
-      .schedule;
-}
-
-const Family::Unit& Family::measured_of(const Unit& unit) const {
-  const Unit* found = nullptr;
-  for (const auto& other : units_) {
-    if (other->arm->name != unit.arm->match_bytes) continue;
-    if (found == nullptr || other->seed == unit.seed) found = other.get();
-  }
-  EBB_CHECK(found != nullptr);
-  return *found;
-}
-
 bool Family::can_start(const Unit& unit) const {
   if (unit.done || unit.main != nullptr) return false;
   return unit.arm->match_bytes.empty() || measured_of(unit).done.has_value();
@@ -286,18 +240,6 @@ void Family::split(Unit& unit) {
   const Replies replies = generates ? Replies::kOwn : Replies::kBaseline;
   unit.main = make_lane(unit, unit.builder, std::move(session),
                         turns_of(unit, replies, shape_.n_turns), last);
-}
-
-void Family::remove_text(const Unit& unit, engine::Session& session, UnitBuilder& builder) const {
-  const auto of = std::find_if(context_.study->arms.begin(), context_.study->arms.end(),
-                               [&](const StudyArm& arm) { return arm.name == unit.arm->repeats; });
-  const policy::Treatment treatment = treatment_of(*of, schedule_of(*unit.reference, *of));
-  const std::vector<Ordinal> kept = streaming_survivors(
-      treatment, session.sequence().next_ordinal(), session.turns().back().turn);
-  const uint64_t before = session.sequence().cells().n_cells_total();
-  if (kept.size() == session.sequence().next_ordinal().value) return;
-  session.reencode(*context_.engine, kept);
-  builder.note_reencoded(kept, before - session.sequence().cells().n_cells_total());
 }
 
 void Family::keep_baseline_turn(Reference& reference, const engine::Session& session, size_t turn) {
