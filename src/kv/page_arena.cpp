@@ -28,16 +28,27 @@ PageArena::Chunk& PageArena::chunk_of(const std::byte* page) {
   return std::prev(after)->second;
 }
 
-std::byte* PageArena::allocate() {
-  if (dirty_.empty() && clean_.empty()) {
-    std::byte* base = platform::map_pages(chunk_bytes_);
+void PageArena::add_chunk() {
+  // Room in both lists for every page there is: giving one back must not need memory.
+  const size_t n_pages = (chunks_.size() + 1) * (chunk_bytes_ / page_bytes_);
+  if (dirty_.capacity() < n_pages) dirty_.reserve(2 * n_pages);
+  if (clean_.capacity() < n_pages) clean_.reserve(2 * n_pages);
+  std::byte* base = platform::map_pages(chunk_bytes_);
+  try {
     chunks_.emplace(base, Chunk{});
-    // Handed out from the back: low addresses first, so that neighbours in time are neighbours in
-    // memory.
-    for (size_t offset = chunk_bytes_; offset > 0; offset -= page_bytes_) {
-      clean_.push_back(base + (offset - page_bytes_));
-    }
+  } catch (...) {
+    platform::unmap_pages(base, chunk_bytes_);
+    throw;
   }
+  // Handed out from the back: low addresses first, so that neighbours in time are neighbours in
+  // memory.
+  for (size_t offset = chunk_bytes_; offset > 0; offset -= page_bytes_) {
+    clean_.push_back(base + (offset - page_bytes_));
+  }
+}
+
+std::byte* PageArena::allocate() {
+  if (dirty_.empty() && clean_.empty()) add_chunk();
   std::vector<std::byte*>& pool = dirty_.empty() ? clean_ : dirty_;
   std::byte* page = pool.back();
   pool.pop_back();

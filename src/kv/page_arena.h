@@ -20,6 +20,7 @@ class PageArena {
 
   // Zeroed or formerly used memory: callers write before they read.  Throws: kOutOfMemory.
   std::byte* allocate();
+  // Neither this nor trim() allocates: both run while an error is on its way.
   void release(std::byte* page);
   // Gives the memory of all released pages back to the system; whole free chunks are unmapped.
   void trim();
@@ -32,6 +33,7 @@ class PageArena {
   struct Chunk {
     size_t n_live = 0;
   };
+  void add_chunk();
   Chunk& chunk_of(const std::byte* page);
 
   size_t page_bytes_;

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/platform.h"
+#include "failing_allocator.h"
 #include "kv/sequence_cells.h"
 
 namespace ebb::kv {
@@ -54,6 +55,36 @@ TEST(PageArena, PagesNeverOverlapWhateverComesAndGoes) {
   }
   for (const auto& page : live) ASSERT_TRUE(is_whole(page));
   EXPECT_EQ(arena.n_pages_live(), live.size());
+}
+
+TEST(PageArena, GivingPagesBackNeedsNoMemory) {
+  PageArena arena(16 << 10);
+  std::vector<std::byte*> pages;
+  for (int i = 0; i < 3000; ++i) pages.push_back(arena.allocate());  // several chunks
+  const FailingAllocator allocator(0);
+  for (std::byte* page : pages) arena.release(page);
+  arena.trim();
+  EXPECT_FALSE(allocator.has_failed());
+  EXPECT_EQ(arena.bytes_live(), 0U);
+}
+
+TEST(PageArena, AFailedAllocationIsTakenBack) {
+  for (long n = 0;; ++n) {
+    PageArena arena(16 << 10);
+    std::byte* page = nullptr;
+    const FailingAllocator allocator(n);
+    try {
+      page = arena.allocate();
+    } catch (const std::bad_alloc&) {
+      EXPECT_EQ(arena.n_pages_live(), 0U);
+      page = arena.allocate();
+    }
+    EXPECT_EQ(arena.n_pages_live(), 1U);
+    arena.release(page);
+    arena.trim();
+    EXPECT_EQ(arena.bytes_live(), 0U);
+    if (!allocator.has_failed()) break;
+  }
 }
 
 #if !defined(__SANITIZE_ADDRESS__)
