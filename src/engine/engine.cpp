@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <set>
 
 #include "base/error.h"
@@ -52,8 +53,14 @@ struct Engine::Impl {
         pool({o.cell_type.value_or(default_cell_type(o.numerics)), model->config().head_dim}) {}
 
   void check_items(std::span<const StepItem> items) const;
+  StepLogits step(std::span<const StepItem> items);
+  // Computes all items, chunk by chunk.
+  void run_items(std::span<const StepItem> items, std::vector<float>& out);
   // Computes one chunk; logits of its wanted rows are appended to `out`.
   void run_chunk(StepRows& rows, std::vector<float>& out);
+  // All that may fail before anything is computed.
+  void prepare_chunk(StepRows& rows, size_t& n_done);
+  static void end_block(RowBlock& block, const StepRows& rows);
   void turn_keys(int layer, const kv::Page& page, std::span<const int32_t> deltas,
                  std::byte* dst) const;
 };
@@ -104,6 +111,7 @@ void Engine::Impl::check_items(std::span<const StepItem> items) const {
   std::set<const Sequence*> seen;
   for (const StepItem& item : items) {
     EBB_CHECK(item.sequence != nullptr && seen.insert(item.sequence).second);
+    EBB_CHECK(item.sequence->signals_ == nullptr || !item.sequence->signals_->is_torn());
     EBB_CHECK(item.spans.empty() || item.spans.size() == item.ids.size());
     EBB_CHECK(item.observed.empty() || item.observed.size() == item.ids.size());
     for (const int32_t id : item.ids) {
@@ -115,97 +123,122 @@ void Engine::Impl::check_items(std::span<const StepItem> items) const {
   }
 }
 
-void Engine::Impl::run_chunk(StepRows& rows, std::vector<float>& out) {
-  size_t n_done = 0;  // blocks whose cells exist
-  try {
-    uint32_t last = 0;
-    for (RowBlock& block : rows.blocks) {
-      const size_t first = block.sequence->ids_.size();
-      const std::span spans(block.sequence->span_of_token_);
-      block.first_ordinal = block.sequence->next_ordinal();
-      block.sequence->cells_.append(spans.subspan(first, static_cast<size_t>(block.n_rows)));
-      last = std::max(last, block.sequence->next_ordinal().value);
-      ++n_done;
-      block.signals = block.sequence->signals_.get();
-      if (block.signals == nullptr) continue;
-      const std::span observed(rows.observed);
-      block.signals->begin_step(block.sequence->cells_, block.first_ordinal,
-                                observed.subspan(static_cast<size_t>(block.first_row),
-                                                 static_cast<size_t>(block.n_rows)));
-    }
-    graph.reserve_positions(RopePos{static_cast<int32_t>(last)});
-    const size_t n_before = out.size();
-    const size_t n_logits = rows.logit_rows.size() * static_cast<size_t>(model->config().n_vocab);
-    out.resize(n_before + n_logits);
-    graph.compute(rows, std::span(out).subspan(n_before));
-  } catch (...) {
-    for (size_t i = 0; i < n_done; ++i) {
-      rows.blocks[i].sequence->cells_.truncate(static_cast<uint32_t>(rows.blocks[i].n_rows));
-    }
-    throw;
+void Engine::Impl::prepare_chunk(StepRows& rows, size_t& n_done) {
+  uint32_t last = 0;
+  for (RowBlock& block : rows.blocks) {
+    Sequence& sequence = *block.sequence;
+    const std::span spans(sequence.span_of_token_);
+    sequence.ids_.reserve(sequence.span_of_token_.capacity());
+    block.first_ordinal = sequence.next_ordinal();
+    block.signals = sequence.signals_.get();
+    sequence.cells_.append(spans.subspan(sequence.ids_.size(), static_cast<size_t>(block.n_rows)));
+    ++n_done;
+    last = std::max(last, sequence.next_ordinal().value);
   }
-  for (size_t b = 0; b < rows.blocks.size(); ++b) {
-    RowBlock& block = rows.blocks[b];
-    const auto begin = rows.ids.begin() + block.first_row;
-    block.sequence->ids_.insert(block.sequence->ids_.end(), begin, begin + block.n_rows);
-    const uint64_t n_dropped = block.sequence->cells_.drop_invisible();
-    block.sequence->n_left_window_ += n_dropped;
-    if (n_dropped > 0 && block.signals != nullptr) {
-      block.signals->follow_drop(block.sequence->cells_);
-    }
+  graph.reserve_positions(RopePos{static_cast<int32_t>(last)});
+  graph.prepare(rows);
+  for (const RowBlock& block : rows.blocks) {
+    if (block.signals == nullptr) continue;
+    block.signals->reserve_step(block.sequence->cells_, static_cast<size_t>(block.n_rows));
   }
 }
 
-StepLogits Engine::step(std::span<const StepItem> items) {
-  Impl& m = *impl_;
-  m.check_items(items);
+void Engine::Impl::end_block(RowBlock& block, const StepRows& rows) {
+  Sequence& sequence = *block.sequence;
+  const auto begin = rows.ids.begin() + block.first_row;
+  sequence.ids_.insert(sequence.ids_.end(), begin, begin + block.n_rows);
+  const uint64_t n_dropped = sequence.cells_.drop_invisible();
+  sequence.n_left_window_ += n_dropped;
+  if (n_dropped > 0 && block.signals != nullptr) block.signals->follow_drop(sequence.cells_);
+}
+
+void Engine::Impl::run_chunk(StepRows& rows, std::vector<float>& out) {
+  size_t n_done = 0;  // blocks whose cells exist
+  bool is_computing = false;
+  const size_t n_before = out.size();
+  try {
+    out.resize(n_before + rows.logit_rows.size() * static_cast<size_t>(model->config().n_vocab));
+    prepare_chunk(rows, n_done);
+    is_computing = true;
+    for (const RowBlock& block : rows.blocks) {
+      if (block.signals == nullptr) continue;
+      block.signals->begin_step(
+          block.sequence->cells_, block.first_ordinal,
+          std::span(rows.observed)
+              .subspan(static_cast<size_t>(block.first_row), static_cast<size_t>(block.n_rows)));
+    }
+    graph.run(std::span(out).subspan(n_before));
+  } catch (...) {
+    for (size_t i = 0; i < n_done; ++i) {
+      const RowBlock& block = rows.blocks[i];
+      block.sequence->cells_.truncate(static_cast<uint32_t>(block.n_rows));
+      if (is_computing && block.signals != nullptr) block.signals->mark_torn();
+    }
+    throw;
+  }
+  for (RowBlock& block : rows.blocks) end_block(block, rows);
+}
+
+void Engine::Impl::run_items(std::span<const StepItem> items, std::vector<float>& out) {
+  StepRows rows;
+  const auto n_max = static_cast<size_t>(options.n_rows_max);
+  for (const StepItem& item : items) {
+    for (size_t at = 0; at < item.ids.size();) {
+      const size_t n = std::min(item.ids.size() - at, n_max - rows.ids.size());
+      const size_t first_row = rows.ids.size();
+      rows.blocks.push_back({item.sequence, static_cast<int>(first_row), static_cast<int>(n), {}});
+      rows.ids.insert(rows.ids.end(), item.ids.begin() + static_cast<ptrdiff_t>(at),
+                      item.ids.begin() + static_cast<ptrdiff_t>(at + n));
+      for (size_t i = 0; i < n; ++i) {
+        rows.observed.push_back(item.observed.empty() ? uint8_t{1} : item.observed[at + i]);
+      }
+      at += n;
+      for (size_t i = 0; i < n && item.logits != LogitRows::kNone; ++i) {
+        const bool is_last = at == item.ids.size() && i + 1 == n;
+        if (item.logits == LogitRows::kAll || is_last) {
+          rows.logit_rows.push_back(static_cast<int32_t>(first_row + i));
+        }
+      }
+      if (rows.ids.size() == n_max) {
+        run_chunk(rows, out);
+        rows = StepRows{};
+      }
+    }
+  }
+  if (!rows.ids.empty()) run_chunk(rows, out);
+}
+
+StepLogits Engine::Impl::step(std::span<const StepItem> items) {
   StepLogits out;
-  out.n_vocab = static_cast<size_t>(config().n_vocab);
+  out.n_vocab = static_cast<size_t>(model->config().n_vocab);
   out.first_row.push_back(0);
   // Spans are noted first; ids follow as they are computed, so after a failure both are cut to the
   // cells.
-  for (const StepItem& item : items) {
-    auto& spans = item.sequence->span_of_token_;
-    for (size_t i = 0; i < item.ids.size(); ++i)
-      spans.push_back(item.spans.empty() ? SpanId{} : item.spans[i]);
-    const bool any = item.logits != LogitRows::kNone && !item.ids.empty();
-    const size_t n = !any ? 0 : item.logits == LogitRows::kAll ? item.ids.size() : 1;
-    out.first_row.push_back(out.first_row.back() + n);
-  }
   try {
-    StepRows rows;
-    const auto n_max = static_cast<size_t>(m.options.n_rows_max);
     for (const StepItem& item : items) {
-      for (size_t at = 0; at < item.ids.size();) {
-        const size_t n = std::min(item.ids.size() - at, n_max - rows.ids.size());
-        const size_t first_row = rows.ids.size();
-        rows.blocks.push_back(
-            {item.sequence, static_cast<int>(first_row), static_cast<int>(n), {}});
-        rows.ids.insert(rows.ids.end(), item.ids.begin() + static_cast<ptrdiff_t>(at),
-                        item.ids.begin() + static_cast<ptrdiff_t>(at + n));
-        for (size_t i = 0; i < n; ++i) {
-          rows.observed.push_back(item.observed.empty() ? uint8_t{1} : item.observed[at + i]);
-        }
-        at += n;
-        for (size_t i = 0; i < n && item.logits != LogitRows::kNone; ++i) {
-          const bool is_last = at == item.ids.size() && i + 1 == n;
-          if (item.logits == LogitRows::kAll || is_last) {
-            rows.logit_rows.push_back(static_cast<int32_t>(first_row + i));
-          }
-        }
-        if (rows.ids.size() == n_max) {
-          m.run_chunk(rows, out.values);
-          rows = StepRows{};
-        }
-      }
+      auto& spans = item.sequence->span_of_token_;
+      for (size_t i = 0; i < item.ids.size(); ++i)
+        spans.push_back(item.spans.empty() ? SpanId{} : item.spans[i]);
+      const bool any = item.logits != LogitRows::kNone && !item.ids.empty();
+      const size_t n = !any ? 0 : item.logits == LogitRows::kAll ? item.ids.size() : 1;
+      out.first_row.push_back(out.first_row.back() + n);
     }
-    if (!rows.ids.empty()) m.run_chunk(rows, out.values);
+    run_items(items, out.values);
   } catch (...) {
     for (const StepItem& item : items)
       item.sequence->span_of_token_.resize(item.sequence->ids_.size());
     throw;
   }
   return out;
+}
+
+StepLogits Engine::step(std::span<const StepItem> items) {
+  try {
+    impl_->check_items(items);
+    return impl_->step(items);
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorKind::kOutOfMemory, "no memory for the next step");
+  }
 }
 
 void Engine::Impl::turn_keys(int layer, const kv::Page& page, std::span<const int32_t> deltas,

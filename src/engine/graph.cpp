@@ -101,6 +101,10 @@ struct StepGraph::Impl {
 
   // Of the step being built; operators point into these.
   ggml_context_ptr context;
+  ggml_cgraph* graph = nullptr;
+  ggml_tensor* wanted = nullptr;  // which rows have logits; null: none
+  ggml_tensor* logits = nullptr;
+  ggml_cplan plan{};
   EmbedOp embed;
   std::deque<NormOp> norms;
   std::deque<LinearOp> linears;
@@ -183,8 +187,7 @@ struct StepGraph::Impl {
     return op;
   }
 
-  ggml_tensor* attention_block(ggml_tensor* x, int index, const std::vector<RowBlock>& blocks,
-                               ggml_cgraph* graph) {
+  ggml_tensor* attention_block(ggml_tensor* x, int index, const std::vector<RowBlock>& blocks) {
     const LayerLinears& layer = weights.layer(index);
     LayerOp& op = plan_layer(index, blocks);
     ggml_tensor* h = norm(x, layer.attn_norm);
@@ -217,7 +220,7 @@ struct StepGraph::Impl {
     return ggml_add(context.get(), x, out);
   }
 
-  ggml_tensor* head(ggml_tensor* x, ggml_tensor* wanted) {
+  ggml_tensor* head(ggml_tensor* x) {
     ggml_tensor* out = ggml_get_rows(context.get(), x, wanted);
     out = linear(norm(out, weights.output_norm()), weights.output());
     if (config.final_softcap > 0.0F) {
@@ -248,20 +251,35 @@ struct StepGraph::Impl {
     return choice.choose(n_rows, n_useful);
   }
 
-  void run(ggml_cgraph* graph, size_t n_rows) {
-    ggml_cplan plan = ggml_graph_plan(graph, threads_for(n_rows), nullptr);
-    const auto begin = std::chrono::steady_clock::now();
-    work.resize(plan.work_size);
-    plan.work_data = work.data();
-    const ggml_status status = ggml_graph_compute(graph, &plan);
-    if (status != GGML_STATUS_SUCCESS) {
-      throw Error::make(ErrorKind::kBackend, "ggml: computing a step failed: {}",
-                        ggml_status_to_string(status));
+  // Lists the operators; the logits are null where no row wants any.
+  void build(const StepRows& rows) {
+    const auto n_rows = static_cast<int64_t>(rows.ids.size());
+    const model::Weight& table = model.token_embedding();
+    embed = {&table, tensor::row_size_bytes(table.type, table.n_in), rows.ids.data(),
+             config.embedding_scale};
+    graph = ggml_new_graph_custom(context.get(), max_nodes(), false);
+    ggml_tensor* x = custom(GGML_TYPE_F32, config.n_embd, n_rows, {}, run_embed, &embed);
+    for (int i = 0; i < config.n_layers; ++i) {
+      x = attention_block(x, i, rows.blocks);
+      x = feed_forward_block(x, i);
     }
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    if (options.n_threads == 0) choice.note(took.count());
-    compute_bytes =
-        std::max(compute_bytes, ggml_gallocr_get_buffer_size(allocator.get(), 0) + work.size());
+    wanted = nullptr;
+    logits = nullptr;
+    if (!rows.logit_rows.empty()) {
+      const auto n_wanted = static_cast<int64_t>(rows.logit_rows.size());
+      wanted = ggml_new_tensor_1d(context.get(), GGML_TYPE_I32, n_wanted);
+      ggml_set_input(wanted);
+      x = logits = head(x);
+      ggml_set_output(logits);
+    }
+    ggml_build_forward_expand(graph, x);
+  }
+
+  void allocate() {
+    if (ggml_gallocr_alloc_graph(allocator.get(), graph)) return;
+    // What is left of it takes the next graph of this shape for one that has its memory.
+    allocator.reset(ggml_gallocr_new(ggml_backend_cpu_buffer_type()));
+    throw Error(ErrorKind::kOutOfMemory, "no memory for the activations of a step");
   }
 };
 
@@ -270,48 +288,40 @@ StepGraph::StepGraph(const model::Model& model, const EngineWeights& weights,
     : impl_(std::make_unique<Impl>(model, weights, options, n_threads)) {}
 StepGraph::~StepGraph() = default;
 
-void StepGraph::compute(StepRows& rows, std::span<float> logits) {
+void StepGraph::prepare(const StepRows& rows) {
   Impl& m = *impl_;
   m.start_step();
-  ggml_context* context = m.context.get();
-  const auto n_rows = static_cast<int64_t>(rows.ids.size());
-  const model::Weight& table = m.model.token_embedding();
-  m.embed = {&table, tensor::row_size_bytes(table.type, table.n_in), rows.ids.data(),
-             m.config.embedding_scale};
   const bool keeps_queries = std::any_of(
       rows.blocks.begin(), rows.blocks.end(),
       [](const RowBlock& b) { return b.signals != nullptr && b.signals->keeps_queries(); });
   const size_t width = static_cast<size_t>(m.config.n_q_heads * m.config.head_dim);
   m.raw_queries.resize(keeps_queries ? width * rows.ids.size() : 0);
-  ggml_cgraph* graph = ggml_new_graph_custom(context, m.max_nodes(), false);
-  ggml_tensor* x = m.custom(GGML_TYPE_F32, m.config.n_embd, n_rows, {}, run_embed, &m.embed);
-  for (int i = 0; i < m.config.n_layers; ++i) {
-    x = m.attention_block(x, i, rows.blocks, graph);
-    x = m.feed_forward_block(x, i);
+  m.build(rows);
+  m.allocate();
+  if (m.wanted != nullptr) {
+    std::copy(rows.logit_rows.begin(), rows.logit_rows.end(),
+              static_cast<int32_t*>(m.wanted->data));
   }
-  ggml_tensor* wanted = nullptr;
-  ggml_tensor* out = nullptr;
-  if (!rows.logit_rows.empty()) {
-    wanted =
-        ggml_new_tensor_1d(context, GGML_TYPE_I32, static_cast<int64_t>(rows.logit_rows.size()));
-    ggml_set_input(wanted);
-    out = m.head(x, wanted);
-    ggml_set_output(out);
-    ggml_build_forward_expand(graph, out);
-  } else {
-    ggml_build_forward_expand(graph, x);
+  m.plan = ggml_graph_plan(m.graph, m.threads_for(rows.ids.size()), nullptr);
+  m.work.resize(m.plan.work_size);
+  m.plan.work_data = m.work.data();
+}
+
+void StepGraph::run(std::span<float> logits) {
+  Impl& m = *impl_;
+  const auto begin = std::chrono::steady_clock::now();
+  const ggml_status status = ggml_graph_compute(m.graph, &m.plan);
+  if (status != GGML_STATUS_SUCCESS) {
+    throw Error::make(ErrorKind::kBackend, "ggml: computing a step failed: {}",
+                      ggml_status_to_string(status));
   }
-  if (!ggml_gallocr_alloc_graph(m.allocator.get(), graph)) {
-    throw Error(ErrorKind::kOutOfMemory, "no memory for the activations of a step");
-  }
-  if (wanted != nullptr) {
-    std::copy(rows.logit_rows.begin(), rows.logit_rows.end(), static_cast<int32_t*>(wanted->data));
-  }
-  m.run(graph, rows.ids.size());
-  if (out != nullptr) {
-    const auto* values = static_cast<const float*>(out->data);
-    std::copy(values, values + logits.size(), logits.begin());
-  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  if (m.options.n_threads == 0) m.choice.note(took.count());
+  m.compute_bytes =
+      std::max(m.compute_bytes, ggml_gallocr_get_buffer_size(m.allocator.get(), 0) + m.work.size());
+  if (m.logits == nullptr) return;
+  const auto* values = static_cast<const float*>(m.logits->data);
+  std::copy(values, values + logits.size(), logits.begin());
 }
 
 size_t StepGraph::compute_bytes() const { return impl_->compute_bytes; }

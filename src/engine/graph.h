@@ -25,9 +25,12 @@ class StepGraph {
             int n_threads);
   ~StepGraph();
 
-  // Computes all rows; writes logits [n_vocab, logit_rows.size()].
-  // Throws: kBackend when ggml refuses, kOutOfMemory.
-  void compute(StepRows& rows, std::span<float> logits);
+  // Builds the step's graph and takes the memory that it needs.  Requires: the cells of the rows
+  // exist, rows stay until run().  Throws: kOutOfMemory, std::bad_alloc.
+  void prepare(const StepRows& rows);
+  // Computes what was prepared; writes logits [n_vocab, logit_rows.size()].
+  // Throws: kBackend when ggml refuses.
+  void run(std::span<float> logits);
 
   size_t compute_bytes() const;
 

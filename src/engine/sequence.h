@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/signals.h"
 #include "kv/sequence_cells.h"
 
@@ -34,7 +35,11 @@ class Sequence {
   const std::vector<SpanId>& span_of_token() const { return span_of_token_; }
   const kv::SequenceCells& cells() const { return cells_; }
   Ordinal next_ordinal() const { return cells_.next_ordinal(); }
-  const SequenceSignals* signals() const { return signals_.get(); }
+  // Requires: no step of the sequence broke off while it was computed (Engine::step).
+  const SequenceSignals* signals() const {
+    EBB_CHECK(signals_ == nullptr || !signals_->is_torn());
+    return signals_.get();
+  }
   // Cells of sliding layers that no later query could see any more, since the beginning.
   uint64_t n_left_window() const { return n_left_window_; }
   // Cells with slack, derived keys and signals, as if nothing were shared.

@@ -8,6 +8,15 @@
 #include "policy/needs.h"
 
 namespace ebb::engine {
+namespace {
+
+// Grows as push_back would: step by step to the exact size would copy everything every time.
+template <typename T>
+void reserve_grown(std::vector<T>& values, size_t n) {
+  if (n > values.capacity()) values.reserve(std::max(n, 2 * values.size()));
+}
+
+}  // namespace
 
 QueryRing::QueryRing(int capacity, const model::ModelConfig& config)
     : capacity_(static_cast<size_t>(capacity)),
@@ -15,7 +24,7 @@ QueryRing::QueryRing(int capacity, const model::ModelConfig& config)
       ordinals_(capacity_),
       rows_(static_cast<size_t>(config.n_layers), std::vector<float>(width_ * capacity_)) {}
 
-int QueryRing::place(Ordinal ordinal) {
+int QueryRing::place(Ordinal ordinal) noexcept {
   if (capacity_ == 0) return -1;
   const size_t at = n_written_++ % capacity_;
   ordinals_[at] = ordinal;
@@ -80,6 +89,7 @@ SequenceSignals::SequenceSignals(const SequenceSignals& other)
       observed_(other.observed_),
       tail_(other.tail_),
       n_moment_queries_(other.n_moment_queries_),
+      is_torn_(other.is_torn_),
       query_sums_(other.query_sums_),
       query_outers_(other.query_outers_) {}
 
@@ -90,7 +100,7 @@ SequenceSignals::SequenceSignals(const SequenceSignals& other, const policy::Nee
       observed_((window == WindowOf::kTail ? other.tail_ : other.observed_)
                     .newest(needs.attention_window, *other.config_)),
       tail_(other.tail_.newest(needs.attention_window, *other.config_)) {
-  EBB_CHECK(policy::covers(other.needs_, needs));
+  EBB_CHECK(policy::covers(other.needs_, needs) && !other.is_torn_);
   if (needs_.attention_sum) sums_ = other.sums_;
   if (needs_.query_moments) {
     n_moment_queries_ = other.n_moment_queries_;
@@ -99,8 +109,18 @@ SequenceSignals::SequenceSignals(const SequenceSignals& other, const policy::Nee
   }
 }
 
+void SequenceSignals::reserve_step(const kv::SequenceCells& cells, size_t n_tokens) {
+  for (size_t i = 0; i < sums_.size(); ++i) {
+    const int n_heads = config_->n_kv_heads;
+    const int at = static_cast<int>(i);
+    reserve_grown(sums_[i], cells.head(at / n_heads, at % n_heads).n_cells());
+  }
+  reserve_grown(observed_places_, n_tokens);
+  reserve_grown(tail_places_, n_tokens);
+}
+
 void SequenceSignals::begin_step(const kv::SequenceCells& cells, Ordinal first,
-                                 std::span<const uint8_t> observed) {
+                                 std::span<const uint8_t> observed) noexcept {
   for (size_t i = 0; i < sums_.size(); ++i) {
     const int n_heads = config_->n_kv_heads;
     const int at = static_cast<int>(i);

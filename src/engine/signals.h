@@ -20,7 +20,7 @@ class QueryRing {
   QueryRing(int capacity, const model::ModelConfig& config);
 
   // Gives the next token a place; -1 where the ring holds nothing.
-  int place(Ordinal ordinal);
+  int place(Ordinal ordinal) noexcept;
   float* row(int layer, int place);
   const float* row(int layer, int place) const;
   // Places from the oldest to the newest.
@@ -59,8 +59,16 @@ class SequenceSignals {
   const policy::Needs& needs() const { return needs_; }
   bool keeps_queries() const { return needs_.attention_window > 0 || needs_.query_moments; }
 
+  // Memory for a step of n tokens whose cells exist already.  Throws: std::bad_alloc; nothing that
+  // can be read has changed then.
+  void reserve_step(const kv::SequenceCells& cells, size_t n_tokens);
   // Room for the step's tokens.  observed[i] = 1: token i counts for the observed window.
-  void begin_step(const kv::SequenceCells& cells, Ordinal first, std::span<const uint8_t> observed);
+  // Requires: reserve_step() for them.
+  void begin_step(const kv::SequenceCells& cells, Ordinal first,
+                  std::span<const uint8_t> observed) noexcept;
+  // The step broke off while it was computed: parts of it are in the sums, and they stay there.
+  void mark_torn() noexcept { is_torn_ = true; }
+  bool is_torn() const { return is_torn_; }
   // Takes one query head's rows of the step, oldest first.  raw: row i at raw + i * stride.
   // Threads: different heads at once.
   void take_queries(int layer, int q_head, const float* raw, size_t stride);
@@ -95,6 +103,7 @@ class SequenceSignals {
   std::vector<int> observed_places_, tail_places_;  // of the step's tokens
   int64_t n_moment_queries_ = 0;
   size_t n_skipped_ = 0;  // of the step's first tokens, which stay out of the moments
+  bool is_torn_ = false;
   std::vector<std::vector<float>> query_sums_;    // [n_layers * n_q_heads][head_dim]
   // The same, [head_dim, head_dim]: the upper triangle counts.
   std::vector<std::vector<float>> query_outers_;
