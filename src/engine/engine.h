@@ -70,9 +70,9 @@ class Engine {
   // Appends each item's tokens to its sequence, attends, and returns the logits wanted.
   // Requires: every sequence at most once; ids in [0, n_vocab).  Throws: kUsage for a bad id,
   // kOutOfMemory, kBackend; then the sequences are as they were before the chunk that failed, what
-  // they gather for policies included. Only where it fails in the middle of computing (kBackend)
-  // does a part of the step stay in those signals: such a sequence takes no further step
-  // (kInternal); one that gathers nothing does.
+  // they gather for policies included. Only where it fails in the middle of computing (ggml, or
+  // an operator without memory of its own) does a part of the step stay in those signals: such a
+  // sequence takes no further step (kInternal); one that gathers nothing does.
   StepLogits step(std::span<const StepItem> items);
 
   // Removes cells for good.

@@ -105,7 +105,9 @@ struct StepGraph::Impl {
   ggml_tensor* wanted = nullptr;  // which rows have logits; null: none
   ggml_tensor* logits = nullptr;
   ggml_cplan plan{};
+  StepFailure failure;
   EmbedOp embed;
+  std::deque<GuardedOp> guards;
   std::deque<NormOp> norms;
   std::deque<LinearOp> linears;
   std::deque<LayerOp> layers;
@@ -133,8 +135,10 @@ struct StepGraph::Impl {
                       std::initializer_list<ggml_tensor*> args, ggml_custom_op_t op,
                       void* userdata) {
     std::vector<ggml_tensor*> list(args);
+    guards.push_back({op, userdata, &failure});
     return ggml_custom_4d(context.get(), type, n, rows, 1, 1, list.data(),
-                          static_cast<int>(list.size()), op, GGML_N_TASKS_MAX, userdata);
+                          static_cast<int>(list.size()), run_guarded, GGML_N_TASKS_MAX,
+                          &guards.back());
   }
 
   ggml_tensor* norm(ggml_tensor* x, const std::vector<float>& weight) {
@@ -235,6 +239,8 @@ struct StepGraph::Impl {
   }
 
   void start_step() {
+    failure.clear();
+    guards.clear();
     norms.clear();
     linears.clear();
     layers.clear();
@@ -315,6 +321,7 @@ void StepGraph::run(std::span<float> logits) {
     throw Error::make(ErrorKind::kBackend, "ggml: computing a step failed: {}",
                       ggml_status_to_string(status));
   }
+  m.failure.rethrow();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   if (m.options.n_threads == 0) m.choice.note(took.count());
   m.compute_bytes =

@@ -29,7 +29,7 @@ class StepGraph {
   // exist, rows stay until run().  Throws: kOutOfMemory, std::bad_alloc.
   void prepare(const StepRows& rows);
   // Computes what was prepared; writes logits [n_vocab, logit_rows.size()].
-  // Throws: kBackend when ggml refuses.
+  // Throws: kBackend when ggml refuses; what an operator threw, std::bad_alloc say.
   void run(std::span<float> logits);
 
   size_t compute_bytes() const;

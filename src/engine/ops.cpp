@@ -176,6 +176,31 @@ void attend_company(LayerOp& op, const AttendTask& task, std::span<const kernels
 
 }  // namespace
 
+void StepFailure::note(std::exception_ptr error) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!first_) first_ = std::move(error);
+  is_set_.store(true, std::memory_order_release);
+}
+
+void StepFailure::clear() noexcept {
+  first_ = nullptr;
+  is_set_.store(false, std::memory_order_relaxed);
+}
+
+void StepFailure::rethrow() const {
+  if (first_) std::rethrow_exception(first_);
+}
+
+void run_guarded(ggml_tensor* dst, int ith, int nth, void* guarded_op) {
+  const auto& op = *static_cast<const GuardedOp*>(guarded_op);
+  if (op.failure->is_set()) return;
+  try {
+    op.run(dst, ith, nth, op.userdata);
+  } catch (...) {
+    op.failure->note(std::current_exception());
+  }
+}
+
 void run_observe(ggml_tensor* dst, int ith, int nth, void* layer_op) {
   (void)dst;
   auto& op = *static_cast<LayerOp*>(layer_op);

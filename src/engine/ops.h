@@ -1,11 +1,14 @@
 // The operators of the decoder graph that ggml has no fitting one for: they run inside
-// ggml_graph_compute as custom operators, so they must not throw. Internal to engine/.
+// ggml_graph_compute as custom operators, on several threads that meet at a barrier after each of
+// them. No exception may leave one, so all of them run as run_guarded. Internal to engine/.
 #pragma once
 
 #include <ggml.h>
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
+#include <mutex>
 #include <vector>
 
 #include "engine/attend_plan.h"
@@ -51,6 +54,30 @@ struct LayerOp {
     return heads[block * static_cast<size_t>(config->n_kv_heads) + static_cast<size_t>(kv_head)];
   }
 };
+
+// The first exception of a step's operators.  Threads: any.
+class StepFailure {
+ public:
+  bool is_set() const { return is_set_.load(std::memory_order_acquire); }
+  void note(std::exception_ptr error) noexcept;
+  // Forgets what the step before left.
+  void clear() noexcept;
+  // Throws what was noted, if anything was.
+  void rethrow() const;
+
+ private:
+  std::atomic<bool> is_set_{false};
+  std::mutex mutex_;
+  std::exception_ptr first_;
+};
+
+// An operator with its userdata. Once one has failed, the rest of the step's do nothing.
+struct GuardedOp {
+  ggml_custom_op_t run = nullptr;
+  void* userdata = nullptr;
+  StepFailure* failure = nullptr;
+};
+void run_guarded(ggml_tensor* dst, int ith, int nth, void* guarded_op);
 
 // Each of these has ggml's signature of a custom operator; userdata is the struct named beside it.
 void run_embed(ggml_tensor* dst, int ith, int nth, void* embed_op);

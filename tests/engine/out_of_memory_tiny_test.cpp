@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "engine/ops.h"
 #include "engine_fixture.h"
 #include "failing_allocator.h"
 
@@ -49,13 +50,12 @@ class Batch {
  public:
   Batch(Engine& engine, const policy::Needs& needs) {
     sequences_.push_back(engine.make_sequence(PositionMode::kOriginal, needs));
-    run_all(engine, sequences_[0], random_ids(300, 1));
-    sequences_.push_back(sequences_[0].fork());
+    run_all(engine, sequences_[0], random_ids(600, 1));
+    for (int i = 0; i < 2; ++i) sequences_.push_back(sequences_[0].fork());
     sequences_.push_back(engine.make_sequence(PositionMode::kCompact, needs));
-    run_all(engine, sequences_[2], random_ids(40, 2));
-    engine.evict(sequences_[2], keep_randomly(sequences_[2], 3, 50));
-    sequences_.push_back(sequences_[0].fork());
-    for (uint32_t i = 0; i < 4; ++i) ids_.push_back(random_ids(i == 2 ? 30 : 1, 10 + i));
+    run_all(engine, sequences_[3], random_ids(40, 2));
+    engine.evict(sequences_[3], keep_randomly(sequences_[3], 3, 50));
+    for (uint32_t i = 0; i < 4; ++i) ids_.push_back(random_ids(i == 3 ? 30 : 1, 10 + i));
   }
 
   Batch(const Batch& other) : ids_(other.ids_) {
@@ -116,6 +116,81 @@ TEST(OutOfMemory, BeforeComputingLeavesCellsAndSignalsAsTheyWere) {
   }
   EXPECT_GT(n, 100) << "else hardly any allocation was tried";
   EXPECT_LT(n, kMostAllocations);
+}
+
+// Sequences that share cells are attended together, which takes memory in every step: so this fails
+// inside operators too.
+TEST(OutOfMemory, AnywhereLeavesSequencesThatGatherNothingAsTheyWere) {
+  Engine engine(tiny_model("llama-f32"), with_numerics(Numerics::kStrict));
+  const Batch before(engine, {});
+  const StepLogits expected = Batch(before).step(engine);
+  long n = 0;
+  for (; n < kMostAllocations; ++n) {
+    Batch batch = before;
+    if (!fails_at(engine, batch, n, FailingAllocator::Threads::kThis)) break;
+    ASSERT_TRUE(same_bits(expected.values, batch.step(engine).values)) << "allocation " << n;
+    ASSERT_FALSE(testing::Test::HasFailure()) << "allocation " << n;
+  }
+  EXPECT_GT(n, 100) << "else hardly any allocation was tried";
+  EXPECT_LT(n, kMostAllocations);
+}
+
+// The threads beside the caller's run nothing but operators.
+TEST(OutOfMemory, InAnOperatorLeavesOnlySequencesThatGatherSignalsUnusable) {
+  const std::vector<int32_t> ids = random_ids(200, 5);
+  Engine healthy(tiny_model("llama-f32"), with_numerics(Numerics::kStrict));
+  Sequence whole = healthy.make_sequence(PositionMode::kOriginal);
+  const std::vector<float> expected = run_all(healthy, whole, ids);
+  bool has_failed = false;
+  for (int i = 0; i < 30 && !has_failed; ++i) {
+    // A new engine, whose threads have no memory for attention yet.
+    Engine engine(tiny_model("llama-f32"), with_numerics(Numerics::kStrict, 4));
+    Sequence sequence = engine.make_sequence(PositionMode::kOriginal, sums_window_and_moments());
+    Sequence other = engine.make_sequence(PositionMode::kOriginal);
+    const StepItem items[] = {{&sequence, ids, {}}, {&other, ids, {}}};
+    const FailingAllocator allocator(0, FailingAllocator::Threads::kOthers);
+    try {
+      engine.step(items);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kOutOfMemory);
+    }
+    has_failed = allocator.has_failed();
+    if (!has_failed) continue;
+    EXPECT_EQ(sequence.next_ordinal().value, 0U);
+    EXPECT_THROW(sequence.signals(), Error);
+    EXPECT_THROW(sequence.fork().signals(), Error);
+    EXPECT_THROW(engine.step(std::span(items, 1)), Error);
+    EXPECT_EQ(other.next_ordinal().value, 0U);
+    EXPECT_TRUE(same_bits(expected, run_all(engine, other, ids)));
+  }
+  EXPECT_TRUE(has_failed);
+}
+
+TEST(GuardedOp, AfterTheFirstExceptionTheRestOfTheStepDoesNothing) {
+  StepFailure failure;
+  int n_runs = 0;
+  const auto fails = [](ggml_tensor*, int, int, void*) {
+    throw Error(ErrorKind::kBackend, "no such block");
+  };
+  const auto counts = [](ggml_tensor*, int, int, void* n) { ++*static_cast<int*>(n); };
+  GuardedOp bad{fails, nullptr, &failure};
+  GuardedOp good{counts, &n_runs, &failure};
+  run_guarded(nullptr, 0, 1, &good);
+  EXPECT_EQ(n_runs, 1);
+  failure.rethrow();  // nothing to throw
+  run_guarded(nullptr, 0, 1, &bad);
+  run_guarded(nullptr, 0, 1, &good);
+  EXPECT_EQ(n_runs, 1);
+  try {
+    failure.rethrow();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kBackend);
+    EXPECT_STREQ(error.what(), "no such block");
+  }
+  failure.clear();
+  run_guarded(nullptr, 0, 1, &good);
+  EXPECT_EQ(n_runs, 2);
 }
 
 }  // namespace
