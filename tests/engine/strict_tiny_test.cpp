@@ -2,9 +2,11 @@
 // `reference` and `strict`. `fast` and ggml's kernels show that the comparisons can fail.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 
 #include "engine_fixture.h"
+#include "made_model.h"
 #include "property.h"
 
 namespace ebb::engine {
@@ -17,12 +19,24 @@ constexpr const char* kModels[] = {"llama-f32",  "llama3-f32", "qwen2-f32",     
 constexpr const char* kQuantised[] = {"llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-q5_1",
                                       "llama-q8_0", "llama-q4_k", "llama-q5_k", "llama-q6_k"};
 
+// The other architectures with quantised weights; made here.
+constexpr const char* kMade[] = {"gemma3-q4_0", "gemma3-q8_0", "gemma3-q4_k", "qwen2-q4_1",
+                                 "qwen2-q6_k",  "qwen3-q4_0",  "qwen3-q8_0",  "qwen3-q4_k"};
+
+std::shared_ptr<const model::Model> model_of(const std::string& name) {
+  static std::map<std::string, std::shared_ptr<const model::Model>> loaded;
+  std::shared_ptr<const model::Model>& model = loaded[name];
+  const bool is_made = std::find(std::begin(kMade), std::end(kMade), name) != std::end(kMade);
+  if (model == nullptr) model = is_made ? made_model(name) : tiny_model(name);
+  return model;
+}
+
 class Bits : public testing::TestWithParam<std::tuple<const char*, Numerics>> {
  protected:
   Engine make_engine(int n_rows_max = 512, int n_threads = 1) const {
     EngineOptions options = with_numerics(std::get<1>(GetParam()), n_threads);
     options.n_rows_max = n_rows_max;
-    return Engine(tiny_model(std::get<0>(GetParam())), options);
+    return Engine(model_of(std::get<0>(GetParam())), options);
   }
 };
 
@@ -39,13 +53,19 @@ INSTANTIATE_TEST_SUITE_P(Models, Bits,
                                             std::string(numerics_name(std::get<1>(param.param))));
                          });
 
+INSTANTIATE_TEST_SUITE_P(
+    Made, Bits, testing::Combine(testing::ValuesIn(kMade), testing::Values(Numerics::kStrict)),
+    [](const auto& param) { return test_name(std::get<0>(param.param)) + "_strict"; });
+
 // The longer comparisons, in `strict` alone: every architecture and every weight type.
 class StrictBits : public testing::TestWithParam<const char*> {
  protected:
-  Engine engine_{tiny_model(GetParam()), with_numerics(Numerics::kStrict, 1)};
+  Engine engine_{model_of(GetParam()), with_numerics(Numerics::kStrict, 1)};
 };
 
 INSTANTIATE_TEST_SUITE_P(Models, StrictBits, testing::ValuesIn(kModels),
+                         [](const auto& param) { return test_name(param.param); });
+INSTANTIATE_TEST_SUITE_P(Made, StrictBits, testing::ValuesIn(kMade),
                          [](const auto& param) { return test_name(param.param); });
 
 TEST_P(Bits, TurnByTurnEqualsAtOnceForEveryChunkSize) {
@@ -208,7 +228,7 @@ TEST_P(StrictBits, SharedPrefixesAndThreadsChangeNothing) {
     }
   }
   for (const int n_threads : {1, 4}) {
-    Engine engine(tiny_model(GetParam()), with_numerics(Numerics::kStrict, n_threads));
+    Engine engine(model_of(GetParam()), with_numerics(Numerics::kStrict, n_threads));
     std::vector<Sequence> together = make_forks(engine);
     std::vector<Sequence> apart = make_forks(engine);
     for (uint32_t step = 0; step < 3; ++step) {
@@ -253,9 +273,11 @@ TEST_P(Bits, RunningAgainGivesTheSameBits) {
 
 TEST(BitsControl, FastDiffersFromStrictOnEveryQuantisedModel) {
   const std::vector<int32_t> ids = random_ids(40, 12);
-  for (const char* name : kQuantised) {
-    Engine strict(tiny_model(name), with_numerics(Numerics::kStrict, 1));
-    Engine fast(tiny_model(name), with_numerics(Numerics::kFast, 1));
+  std::vector<const char*> names(std::begin(kQuantised), std::end(kQuantised));
+  names.insert(names.end(), std::begin(kMade), std::end(kMade));
+  for (const char* name : names) {
+    Engine strict(model_of(name), with_numerics(Numerics::kStrict, 1));
+    Engine fast(model_of(name), with_numerics(Numerics::kFast, 1));
     Sequence a = strict.make_sequence(PositionMode::kOriginal);
     Sequence b = fast.make_sequence(PositionMode::kOriginal);
     EXPECT_FALSE(same_bits(run_all(strict, a, ids), run_all(fast, b, ids))) << name;
@@ -268,7 +290,7 @@ TEST(BitsControl, GgmlKernelsDependOnTheChunkSomewhere) {
   for (const char* name : kModels) {
     EngineOptions options = with_numerics(Numerics::kFast, 1);
     options.kernels = LinearKernels::kGgml;
-    Engine engine(tiny_model(name), options);
+    Engine engine(model_of(name), options);
     Sequence a = engine.make_sequence(PositionMode::kOriginal);
     Sequence b = engine.make_sequence(PositionMode::kOriginal);
     n_different += same_bits(run_all(engine, a, ids), run_all(engine, b, ids, 1)) ? 0 : 1;

@@ -2,6 +2,8 @@
 // be overridden. It shares no code with the reader.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -69,7 +71,8 @@ struct BuiltTensor {
   std::optional<uint32_t> n_dims;
   std::optional<uint64_t> offset;
   std::optional<uint64_t> name_length;
-  std::vector<float> values;  // data; zeros where empty
+  std::vector<float> values;     // data; zeros where empty
+  std::vector<std::byte> bytes;  // the same for types other than F32
 };
 
 class GgufBuilder {
@@ -113,7 +116,7 @@ class GgufBuilder {
   GgufBuilder& add_f32(const std::string& name, std::vector<int64_t> ne) {
     size_t n_bytes = sizeof(float);
     for (const int64_t n : ne) n_bytes *= static_cast<size_t>(n);
-    tensors.push_back({name, std::move(ne), 0, n_bytes, {}, {}, {}, {}});
+    tensors.push_back({name, std::move(ne), 0, n_bytes, {}, {}, {}, {}, {}});
     return *this;
   }
   BuiltTensor& tensor(const std::string& name) {
@@ -153,6 +156,8 @@ class GgufBuilder {
         std::memcpy(out.data.data() + begin, tensor.values.data(),
                     tensor.values.size() * sizeof(float));
       }
+      std::copy(tensor.bytes.begin(), tensor.bytes.end(),
+                out.data.begin() + static_cast<std::ptrdiff_t>(begin));
       out.pad_to(alignment);
     }
     return out.data;
