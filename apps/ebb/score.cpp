@@ -84,7 +84,9 @@ std::string offline_name(const eval::JudgeCache& cache, const JudgeFlags& flags)
 ReadyJudge make_judge(const ScoreFlags& flags, const std::optional<Study>& study) {
   ReadyJudge ready;
   if (!flags.folder.empty()) {
-    ready.cache = std::make_unique<eval::JudgeCache>(fs::path(flags.folder) / "judge.jsonl");
+    ready.cache = std::make_unique<eval::JudgeCache>(
+        fs::path(flags.folder) / "judge.jsonl",
+        flags.offline ? eval::CacheUse::kReplay : eval::CacheUse::kAppend);
   }
   if (flags.offline) {
     ready.judge =

@@ -23,8 +23,8 @@ FileLock::FileLock(const std::filesystem::path& path)
   close(std::exchange(file_, -1));
   if (problem == EWOULDBLOCK) {
     throw Error::make(ErrorKind::kStorage,
-                      "{}: another process writes into this folder; wait for it, or give another "
-                      "--out",
+                      "{}: another process writes into this folder; wait for it, or use another "
+                      "folder",
                       path.parent_path().string());
   }
   throw Error::make(ErrorKind::kStorage, "{}: cannot be locked: {}", path.string(),

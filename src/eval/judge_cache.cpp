@@ -37,7 +37,8 @@ std::string judge_key(const std::string& judge_name, const Prompt& prompt) {
   return hash.hex();
 }
 
-JudgeCache::JudgeCache(fs::path path) : path_(std::move(path)) {
+JudgeCache::JudgeCache(fs::path path, CacheUse use) : path_(std::move(path)) {
+  if (use == CacheUse::kAppend) lock_.emplace(fs::path(path_).replace_extension(".lock"));
   if (!fs::exists(path_)) return;
   const std::string text = read_whole(path_);
   size_t n_lines = 0;
@@ -57,7 +58,7 @@ JudgeCache::JudgeCache(fs::path path) : path_(std::move(path)) {
     texts_[text_field(line, "key")] = text_field(line, "answer");
     ++n_answers_[text_field(line, "judge")];
   }
-  if (begin == text.size()) return;
+  if (begin == text.size() || !lock_) return;
   std::error_code failed;
   fs::resize_file(path_, begin, failed);
   if (failed) throw Error::make(ErrorKind::kStorage, "{}: {}", path_.string(), failed.message());
@@ -69,13 +70,19 @@ const std::string* JudgeCache::find(const std::string& judge_name, const Prompt&
 }
 
 void JudgeCache::add(const std::string& judge_name, const Prompt& prompt, const std::string& text) {
+  EBB_CHECK(lock_.has_value());
   const std::string key = judge_key(judge_name, prompt);
   const Json line{{"key", key}, {"judge", judge_name}, {"answer", text}};
   const std::string dumped = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::error_code none;
+  const auto size_before = fs::file_size(path_, none);
   std::ofstream file(path_, std::ios::binary | std::ios::app);
   file.write(dumped.data(), static_cast<std::streamsize>(dumped.size()));
-  file.flush();
-  if (!file) throw Error::make(ErrorKind::kStorage, "{}: cannot be written", path_.string());
+  file.close();
+  if (!file) {
+    if (!none) fs::resize_file(path_, size_before, none);  // a full disk takes half a line
+    throw Error::make(ErrorKind::kStorage, "{}: cannot be written", path_.string());
+  }
   // What a replay will read, malformed bytes replaced.
   texts_[key] = Json::parse(dumped)["answer"].get<std::string>();
   ++n_answers_[judge_name];

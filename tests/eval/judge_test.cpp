@@ -162,6 +162,29 @@ TEST(JudgeCache, SurvivesACrashInTheMiddleOfALine) {
   EXPECT_EQ(*cache.find("played", second), "two \xEF\xBF\xBD\n");
 }
 
+// flock() is held by an open file: a second one in the same process meets it like another process.
+TEST(JudgeCache, TakesOneWriterAtATimeAndAnyReader) {
+  const fs::path path = fresh_file("writers");
+  const Prompt prompt = rubric_prompt({"i", "r", "x"}, JudgeScale::kBinary);
+  {
+    JudgeCache writer(path);
+    writer.add("played", prompt, "one");
+    std::ofstream(path, std::ios::app) << R"({"key": "half a line of the writer)";
+    const auto size = fs::file_size(path);
+    try {
+      JudgeCache second(path);
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kStorage);
+    }
+    const JudgeCache reader(path, CacheUse::kReplay);
+    EXPECT_EQ(*reader.find("played", prompt), "one");
+    EXPECT_EQ(fs::file_size(path), size) << "a reader cut off what the writer was writing";
+  }
+  JudgeCache(path).add("played", prompt, "two");
+  EXPECT_EQ(*JudgeCache(path).find("played", prompt), "two");
+}
+
 TEST(JudgeCache, SaysWhichLineIsDamaged) {
   const fs::path path = fresh_file("damaged");
   JudgeCache(path).add("played", {}, "one");
