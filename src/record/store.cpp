@@ -367,28 +367,4 @@ void StudyStore::for_each_event(const std::function<void(std::string_view line)>
   }
 }
 
-void StudyStore::merge(const StudyStore& other, Machines machines) {
-  if (machines == Machines::kOne) other.check_one_machine();
-  begin(other.study(), other.conversations(), other.resolved(), machines);
-  std::map<std::string, std::vector<UnitRecord>> theirs;
-  for (UnitRecord& unit : other.units()) theirs[unit.conversation].push_back(std::move(unit));
-  std::map<std::string, std::string> ours;  // unit -> digest
-  for (const UnitRecord& unit : units()) ours[unit.unit_id] = unit.digest;
-  const std::set<std::string> here = finished_conversations();
-  for (const std::string& conversation : other.finished_conversations()) {
-    if (!here.contains(conversation)) {
-      write_family(conversation, theirs[conversation], other.events_of(conversation),
-                   other.fingerprint_of(conversation));
-      continue;
-    }
-    for (const UnitRecord& unit : theirs[conversation]) {
-      if (ours[unit.unit_id] == unit.digest) continue;
-      throw Error::make(ErrorKind::kUsage,
-                        "unit {} ({}, {}) is in both folders with different results: they were "
-                        "not made alike",
-                        unit.unit_id, unit.conversation, unit.arm);
-    }
-  }
-}
-
 }  // namespace ebb::record

@@ -66,8 +66,9 @@ class StudyStore {
   void check_one_machine() const;
   // Every event line, in the order of units and of time.  Throws: as units().
   void for_each_event(const std::function<void(std::string_view line)>& visit) const;
-  // Takes over every family of another store of the same study.  Throws: kUsage where the studies
-  // or the machines differ or a conversation is in both with other results.
+  // Takes over every family of another store of the same study.  Throws: kUsage with the first
+  // thing that differs, where the studies, their conversations or the machines do, or a unit is in
+  // both with other results; then nothing was taken over.
   void merge(const StudyStore& other, Machines machines = Machines::kOne);
 
  private:

@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <set>
 
@@ -300,6 +301,55 @@ TEST(StudyStore, ShardsOfTwoMachinesMergeOnlyWhenAskedFor) {
   merged.merge(other, Machines::kAny);
   EXPECT_EQ(merged.n_units(), 6U);
   EXPECT_EQ(merged.fingerprints().size(), 2U);
+}
+
+TEST(StudyStore, AShardThatWasMadeOfSomethingElseIsRefusedByTheFirstThingThatDiffers) {
+  struct Case {
+    std::string name;  // in the message
+    std::function<void(StudyInfo&, std::vector<ConversationText>&, std::string& resolved,
+                       std::vector<UnitRecord>&)>
+        change;
+  };
+  const Case cases[] = {
+      {"model_sha256", [](auto& study, auto&, auto&, auto&) { study.model_sha256 = "b"; }},
+      {"data_sha256", [](auto& study, auto&, auto&, auto&) { study.data_sha256 = "b"; }},
+      {"numerics", [](auto& study, auto&, auto&, auto&) { study.numerics = "fast"; }},
+      {"inputs", [](auto& study, auto&, auto&, auto&) { study.inputs = "cells f32"; }},
+      {"seeds", [](auto& study, auto&, auto&, auto&) { study.seeds = {1}; }},
+      {"max_new = 6", [](auto&, auto&, auto& resolved, auto&) { resolved = "max_new = 6\n"; }},
+      {"conversations: number 2",
+       [](auto&, auto& conversations, auto&, auto&) { conversations[1].turns[0].query = "So?"; }},
+      {"conversations: number 2",
+       [](auto&, auto& conversations, auto&, auto&) { conversations.pop_back(); }},
+      {"unit b-firststreaming0",
+       [](auto&, auto&, auto&, auto& units) {
+         for (UnitRecord& unit : units) {
+           if (unit.arm == "streaming" && unit.seed == 0) unit.digest = "another";
+         }
+       }},
+  };
+  for (const Case& one : cases) {
+    StudyInfo study = made_study();
+    study.inputs = "cells f16";
+    const Folder mine, other, target;
+    for (const Folder* folder : {&mine, &other}) {
+      std::vector<ConversationText> conversations = made_conversations();
+      std::string resolved = "max_new = 5\n";
+      std::vector<UnitRecord> units = made_family("b-first");
+      if (folder == &other) one.change(study, conversations, resolved, units);
+      auto store = StudyStore::open_for_writing(folder->path());
+      store.begin(study, conversations, resolved);
+      store.commit_family("b-first", units, {});
+      if (folder == &other && conversations.size() > 1) {
+        store.commit_family("a-second", made_family("a-second"), {});
+      }
+    }
+    auto merged = StudyStore::open_for_writing(target.path());
+    merged.merge(StudyStore::open_for_reading(mine.path()));
+    EXPECT_THAT(error_of([&] { merged.merge(StudyStore::open_for_reading(other.path())); }),
+                HasSubstr(one.name));
+    EXPECT_EQ(merged.n_units(), 3U) << one.name << ": a part was taken over";
+  }
 }
 
 TEST(StudyStore, ShardsMergeInAnyOrder) {
