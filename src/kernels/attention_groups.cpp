@@ -22,11 +22,18 @@ void AttentionScratch::State::collect_groups(const AttentionShape& shape,
       if (ordinal > last_seen) break;
       const uint32_t base = cell / kCellGroup * kCellGroup;
       uint32_t end = std::min(base + kCellGroup, run.end);
+      while (end > cell + 1 &&
+             run.ordinals[end - 1].value / kOrdinalBlock != ordinal / kOrdinalBlock) {
+        --end;
+      }
+      if (ordinal / kOrdinalBlock < first_seen / kOrdinalBlock) {  // a block that nobody wants
+        cell = end;
+        continue;
+      }
       if (ordinal / kOrdinalBlock != block) {
         block = ordinal / kOrdinalBlock;
         block_begin.push_back(groups.size());
       }
-      while (end > cell + 1 && run.ordinals[end - 1].value / kOrdinalBlock != block) --end;
       CellGroup group;
       group.keys = run.keys + base * head_dim * number_bytes;
       group.values = run.values + base * head_dim * number_bytes;

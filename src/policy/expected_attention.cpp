@@ -69,15 +69,17 @@ class ExpectedAttention final : public Policy {
     std::vector<double> e(head.n_cells(), 0.0);
     if (use_covariance_) quadratic_forms(queries.upper, head.keys, e);
     double most = -INFINITY;
+    size_t n_counted = 0;
     for (size_t t = 0; t < e.size(); ++t) {
       if (head.ordinals[t].value < n_sink_) {
         e[t] = -INFINITY;
         continue;
       }
+      ++n_counted;
       e[t] = scale * dot(queries.mean, head.keys.subspan(t * d, d)) + scale * scale * e[t] / 2.0;
       most = std::max(most, e[t]);
     }
-    if (most == -INFINITY) return;
+    if (n_counted == 0) return;
     const double total = exponentiate(most, e);
     for (size_t t = 0; t < e.size(); ++t) sums[t] += e[t] / total;
   }

@@ -141,7 +141,8 @@ HWY_ATTR double exponentiate_all(double most, double* values, size_t n) {
   for (size_t i = 0; i < n; i += lanes) {
     const size_t left = n - i < lanes ? n - i : lanes;
     for (size_t j = 0; j < lanes; ++j) part[j] = j < left ? values[i + j] - most : 0.0;
-    hn::Store(hn::Exp(d, hn::Load(d, part)), d, part);
+    const Doubles x = hn::Load(d, part);  // Exp makes 0 of a NaN
+    hn::Store(hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x)), d, part);
     for (size_t j = 0; j < left; ++j) sum += values[i + j] = part[j];
   }
   return sum;
