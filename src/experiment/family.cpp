@@ -156,7 +156,6 @@ std::unique_ptr<Lane> Family::make_lane(Unit& unit, UnitBuilder& builder,
 }
 
 bool Family::can_start(const Unit& unit) const {
-  if (unit.done || unit.main != nullptr) return false;
   return unit.arm->match_bytes.empty() || measured_of(unit).done.has_value();
 }
 
@@ -245,11 +244,6 @@ void Family::split(Unit& unit) {
 void Family::keep_baseline_turn(Reference& reference, const engine::Session& session, size_t turn) {
   reference.ids[turn] = session.turns().back().generated_ids;
   reference.lengths.push_back(session.sequence().next_ordinal().value);
-  const kv::SequenceCells& cells = session.sequence().cells();
-  std::vector<int64_t>& by_layer = reference.cells.emplace_back();
-  for (int layer = 0; layer < cells.shape().n_layers(); ++layer) {
-    by_layer.push_back(cells.count(layer).n_max);
-  }
   if (turn == 0 && context_.sharing == Sharing::kOn) {
     reference.first_turn = session.fork(*context_.engine, session.options());
   }
@@ -338,6 +332,7 @@ void Family::finish(Unit& unit) {
   const std::string id =
       unit_id(context_.key, conversation_, *context_.study, *unit.arm, unit.seed);
   unit.done = unit.builder.finish(id);
+  check_matched_bytes(unit);
   const EventLabels labels{unit.arm->name, id,
                            keep_map_ == KeepMap::kYes ? KeptForm::kRanges : KeptForm::kHash};
   for (std::string& line : eviction_lines(unit.main->session(), labels)) {

@@ -61,7 +61,6 @@ class Family {
     std::vector<std::vector<int32_t>> ids;         // by turn
     std::vector<ReplyLogits> logits;               // by turn
     std::vector<int64_t> lengths;                  // by turn
-    std::vector<std::vector<int64_t>> cells;       // by turn and layer, in one KV head
     std::unique_ptr<engine::Session> first_turn;   // as it was at the end of the first turn
     std::unique_ptr<engine::Session> before_last;  // and before the last one
     UnitBuilder before_last_builder;
@@ -72,7 +71,7 @@ class Family {
   void add_units();
   // Starts what waits for nothing any more; whether that was anything.
   bool start_ready(Reference& reference);
-  bool can_start(const Unit& unit) const;
+  bool can_start(const Unit& unit) const;  // of one that has not started
   void start(Unit& unit);
   // Goes on from the baseline before its last turn; false where the unit is not the same by then.
   bool start_before_last(Unit& unit);
@@ -102,6 +101,8 @@ class Family {
   std::vector<LaneTurn> turns_of(const Unit& unit, Replies replies, size_t n_turns) const;
   std::vector<int64_t> schedule_of(const Reference& reference, const StudyArm& arm) const;
   std::vector<int64_t> schedule_from_bytes(const Unit& unit) const;
+  // Throws: kInternal where a unit holds more than the bytes that it is matched to.
+  void check_matched_bytes(const Unit& unit) const;
   // The unit whose bytes give the budget: of the same seed, or of the arm's only one.
   const Unit& measured_of(const Unit& unit) const;
 

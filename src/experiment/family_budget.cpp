@@ -13,15 +13,27 @@ std::vector<int64_t> Family::schedule_of(const Reference& reference, const Study
   return policy::match_lengths(reference.lengths, Ratio::parse(arm.share)).schedule;
 }
 
-// The same budget for every turn's memory, from what the other arm has shown to need.
+// The same memory after every turn as the other arm has shown to need.
 std::vector<int64_t> Family::schedule_from_bytes(const Unit& unit) const {
   std::vector<size_t> bytes;
   for (const record::UnitTurn& turn : measured_of(unit).done->turns) {
     bytes.push_back(turn.bytes_cells);
   }
-  return policy::match_bytes(unit.arm->match_bytes, bytes, unit.reference->cells,
+  return policy::match_bytes(unit.arm->match_bytes, bytes, context_.engine->config().window,
                              context_.engine->cache_shape())
       .schedule;
+}
+
+void Family::check_matched_bytes(const Unit& unit) const {
+  if (unit.arm->match_bytes.empty()) return;
+  const std::vector<record::UnitTurn>& most = measured_of(unit).done->turns;
+  const std::vector<record::UnitTurn>& turns = unit.done->turns;
+  for (size_t t = 0; t < turns.size(); ++t) {
+    if (turns[t].bytes_cells <= most[t].bytes_cells) continue;
+    throw Error::make(
+        ErrorKind::kInternal, "arm '{}': {} bytes of cells after turn {}, more than the {} of '{}'",
+        unit.arm->name, turns[t].bytes_cells, t, most[t].bytes_cells, unit.arm->match_bytes);
+  }
 }
 
 const Family::Unit& Family::measured_of(const Unit& unit) const {

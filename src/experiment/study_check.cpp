@@ -88,6 +88,16 @@ void add_budget_problems(const Study& study, const StudyArm& arm,
   const StudyArm* of = find_arm(study, arm.match_bytes);
   const bool is_possible =
       of != nullptr && of->kind == StudyArmKind::kTreatment && of->match_bytes.empty();
+  const policy::Treatment treatment = treatment_of(arm, {1});
+  const bool is_held = treatment.scope.layers == policy::ScopeLayers::kAll &&
+                       treatment.scope.cells == policy::ScopeCells::kWhole &&
+                       policy::settings_of(treatment).at("trigger") == "turn_end";
+  if (!is_held) {
+    problems.push_back(fmt::format(
+        "arm '{}': match_bytes counts what all layers hold after a turn, so it goes with scope = "
+        "whole, layers = all and trigger = turn_end only",
+        arm.name));
+  }
   if (arm.kind == StudyArmKind::kTreatment && is_possible) return;
   problems.push_back(fmt::format(
       "arm '{}' of kind {}: match_bytes = '{}', expected an arm of kind treatment and the name of "

@@ -99,6 +99,25 @@ class Table {
   std::vector<std::string> known_;
 };
 
+void set_field(StudyArm& arm, const std::string& name, const std::string& text,
+               const std::string& where) {
+  if (name == "name") {
+    arm.name = text;
+  } else if (name == "treatment") {
+    arm.treatment = text;
+  } else if (name == "share") {
+    arm.share = text;
+  } else if (name == "match_bytes") {
+    arm.match_bytes = text;
+  } else if (name == "repeats") {
+    arm.repeats = text;
+  } else if (name == "n_seeds") {
+    arm.n_seeds = static_cast<int>(policy::parse_integer(text, where + ": n_seeds"));
+  } else {
+    arm.settings[name] = text;
+  }
+}
+
 // All combinations of the lists among an arm's settings; the lists' values become part of its name.
 std::vector<StudyArm> expand(const StudyArm& arm, const toml::table& lists,
                              const std::string& where) {
@@ -119,7 +138,7 @@ std::vector<StudyArm> expand(const StudyArm& arm, const toml::table& lists,
         }
         StudyArm& made = next.emplace_back(one);
         made.name += fmt::format(" {}={}", std::string(key.str()), *text);
-        (key == "share" ? made.share : made.settings[std::string(key.str())]) = *text;
+        set_field(made, std::string(key.str()), *text, where);
       }
     }
     out = std::move(next);
@@ -133,30 +152,19 @@ std::vector<StudyArm> parse_arm(const toml::table& table, const std::string& whe
   std::string kind = "treatment";
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
-    if (node.is_array()) {
+    if (node.is_array() && name != "name" && name != "kind") {
       lists.insert(name, node);
       continue;
     }
     const auto text = scalar_text(node);
     if (!text) {
-      throw Error::make(ErrorKind::kUsage, "{}: {}: found a table, expected a value", where, name);
+      throw Error::make(ErrorKind::kUsage, "{}: {}: found a table or a list, expected a value",
+                        where, name);
     }
-    if (name == "name") {
-      arm.name = *text;
-    } else if (name == "kind") {
+    if (name == "kind") {
       kind = *text;
-    } else if (name == "treatment") {
-      arm.treatment = *text;
-    } else if (name == "share") {
-      arm.share = *text;
-    } else if (name == "match_bytes") {
-      arm.match_bytes = *text;
-    } else if (name == "repeats") {
-      arm.repeats = *text;
-    } else if (name == "n_seeds") {
-      arm.n_seeds = static_cast<int>(policy::parse_integer(*text, where + ": n_seeds"));
     } else {
-      arm.settings[name] = *text;
+      set_field(arm, name, *text, where);
     }
   }
   if (arm.name.empty()) {

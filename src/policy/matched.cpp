@@ -8,10 +8,13 @@
 namespace ebb::policy {
 namespace {
 
-// Cells of all heads at a budget, where layers hold no more than they have.
-int64_t cells_at(int64_t budget, std::span<const int64_t> cells_at_most, int64_t n_heads) {
+// Cells of all heads at a budget.
+int64_t cells_at(int64_t budget, int64_t window, const CacheShape& shape) {
   int64_t n = 0;
-  for (const int64_t most : cells_at_most) n += n_heads * std::min(budget, most);
+  for (size_t layer = 0; layer < static_cast<size_t>(shape.n_layers); ++layer) {
+    const bool is_sliding = !shape.is_sliding.empty() && shape.is_sliding[layer];
+    n += shape.n_kv_heads * (is_sliding ? std::min(budget, window) : budget);
+  }
   return n;
 }
 
@@ -37,32 +40,24 @@ MatchedBudget match_lengths(std::span<const int64_t> logical_lengths, const Rati
   return out;
 }
 
-MatchedBudget match_bytes(std::string_view arm, std::span<const size_t> bytes,
-                          std::span<const std::vector<int64_t>> baseline_cells,
+MatchedBudget match_bytes(std::string_view arm, std::span<const size_t> bytes, int64_t window,
                           const CacheShape& shape) {
-  if (bytes.empty() || bytes.size() != baseline_cells.size()) {
-    throw Error::make(ErrorKind::kUsage,
-                      "matched budget: '{}' has {} turns, the baseline {}; expected the same, and "
-                      "at least one",
-                      arm, bytes.size(), baseline_cells.size());
+  if (bytes.empty()) {
+    throw Error::make(ErrorKind::kUsage, "matched budget: '{}' has no turns", arm);
   }
   MatchedBudget out;
   for (size_t turn = 0; turn < bytes.size(); ++turn) {
-    EBB_CHECK(baseline_cells[turn].size() == static_cast<size_t>(shape.n_layers));
     const auto n_cells = static_cast<int64_t>(bytes[turn] / shape.cell_bytes);
-    const auto fits = [&](int64_t budget) {
-      return cells_at(budget, baseline_cells[turn], shape.n_kv_heads) <= n_cells;
-    };
-    if (!fits(1)) {
+    if (cells_at(1, window, shape) > n_cells) {
       throw Error::make(ErrorKind::kUsage,
                         "matched budget: {} bytes of '{}' at turn {} are less than one cell a head",
                         bytes[turn], arm, turn);
     }
     int64_t low = 1;
-    int64_t high = *std::max_element(baseline_cells[turn].begin(), baseline_cells[turn].end());
+    int64_t high = n_cells;
     while (low < high) {
       const int64_t middle = (low + high + 1) / 2;
-      if (fits(middle)) {
+      if (cells_at(middle, window, shape) <= n_cells) {
         low = middle;
       } else {
         high = middle - 1;

@@ -22,11 +22,10 @@ struct MatchedBudget {
 // the end of the turn.  Throws: kUsage for no turns, or a length below 1 or below the one before.
 MatchedBudget match_lengths(std::span<const int64_t> logical_lengths, const Ratio& ratio);
 
-// The most cells per head whose sum is not above the arm's bytes after each turn, where a layer can
-// hold at most baseline_cells[turn][layer] a head.  Throws: kUsage where the two have different
-// turns or a turn's bytes hold less than one cell a head.
-MatchedBudget match_bytes(std::string_view arm, std::span<const size_t> bytes,
-                          std::span<const std::vector<int64_t>> baseline_cells,
+// The most cells per head whose sum is not above the arm's bytes after each turn, where a sliding
+// layer can hold no more than its window.  Requires: a budget that every layer is held to.
+// Throws: kUsage for no turns, or where a turn's bytes hold less than one cell a head.
+MatchedBudget match_bytes(std::string_view arm, std::span<const size_t> bytes, int64_t window,
                           const CacheShape& shape);
 
 // The treatment under that budget.  Throws: kUsage for a policy that decides for itself: other arms

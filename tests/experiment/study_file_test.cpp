@@ -167,8 +167,16 @@ TEST(StudyFile, WhatCouldNotBeFinishedOrReportedIsRefused) {
               HasSubstr("not itself matched by bytes"));
   EXPECT_THAT(error_of(base + arm("name = \"lag\"\ntreatment = \"lagkv_recursive\"\nshare = 0.5")),
               HasSubstr("match_bytes = \"lag\""));
-  EXPECT_EQ(parse_study(base + lag + arm(matched + "\"lag\""), "test").arms.back().match_bytes,
-            "lag");
+  EXPECT_THAT(error_of(base + lag + arm(matched + "\"lag\"\nlayers = \"global\"")),
+              HasSubstr("layers = all"));
+  const std::string lag2 = arm("name = \"lag2\"\ntreatment = \"lagkv_recursive\"\nlag = 64");
+  const Study listed =
+      parse_study(base + lag + lag2 + arm(matched + "[\"lag\", \"lag2\"]"), "test");
+  EXPECT_EQ(listed.arms.back().match_bytes, "lag2");
+  EXPECT_EQ(listed.arms.back().name, "m match_bytes=lag2");
+  const Study treatments = parse_study(
+      base + arm("name = \"t\"\ntreatment = [\"knorm\", \"keydiff\"]\nbudget = 5"), "test");
+  EXPECT_EQ(treatments.arms.back().treatment, "keydiff");
   EXPECT_THAT(error_of(base + arm("name = \"s\"\ntreatment = \"streaming\"\nrepeats = \"s\"")),
               HasSubstr("repeats belongs to the kind text_removal"));
   EXPECT_THAT(error_of(base, {"measures.recall=false", "statistics.primary=recall"}),

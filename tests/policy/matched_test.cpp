@@ -40,25 +40,26 @@ TEST(MatchedLengths, give_every_policy_the_same_cells_whatever_it_has_seen) {
 }
 
 TEST(MatchedBytes, are_the_most_that_does_not_exceed) {
-  const CacheShape shape = small_shape();  // 3 layers, 2 heads, 32 bytes a cell
-  const std::vector<std::vector<int64_t>> cells{{100, 100, 100}, {200, 200, 8}};
-  // 6 heads of 10 cells and a bit; then 4 heads of 20 beside 2 that hold no more than 8.
+  CacheShape shape = small_shape();  // 3 layers, 2 heads, 32 bytes a cell
   const std::vector<size_t> bytes{6 * 10 * 32 + 100, (4 * 20 + 2 * 8) * 32};
-  const MatchedBudget budget = match_bytes("lagkv_recursive", bytes, cells, shape);
-  EXPECT_EQ(budget.schedule, (std::vector<int64_t>{10, 20}));
-  EXPECT_NE(budget.label.find("lagkv_recursive"), std::string::npos);
+  const MatchedBudget all = match_bytes("lagkv_recursive", bytes, 0, shape);
+  EXPECT_EQ(all.schedule, (std::vector<int64_t>{10, 16}));
+  EXPECT_NE(all.label.find("lagkv_recursive"), std::string::npos);
+  // 2 heads that hold no more than 8 leave more to the other 4.
+  shape.is_sliding = {false, false, true};
+  EXPECT_EQ(match_bytes("x", bytes, 8, shape).schedule, (std::vector<int64_t>{11, 20}));
 }
 
-TEST(MatchedBytes, of_an_arm_that_lost_nothing_are_the_whole_cache) {
-  const std::vector<std::vector<int64_t>> cells{{30, 30, 7}};
+TEST(MatchedBytes, of_an_arm_that_lost_nothing_are_its_whole_cache) {
+  CacheShape shape = small_shape();
+  shape.is_sliding = {false, false, true};
   const std::vector<size_t> bytes{(30 + 30 + 7) * 2 * 32};
-  EXPECT_EQ(match_bytes("x", bytes, cells, small_shape()).schedule, std::vector<int64_t>{30});
+  EXPECT_EQ(match_bytes("x", bytes, 7, shape).schedule, std::vector<int64_t>{30});
 }
 
-TEST(MatchedBytes, refuse_other_turns_and_too_little) {
-  const std::vector<std::vector<int64_t>> cells{{30, 30, 7}};
-  EXPECT_THROW(match_bytes("x", std::vector<size_t>{1, 2}, cells, small_shape()), Error);
-  EXPECT_THROW(match_bytes("x", std::vector<size_t>{5 * 32}, cells, small_shape()), Error);
+TEST(MatchedBytes, refuse_no_turns_and_too_little) {
+  EXPECT_THROW(match_bytes("x", {}, 0, small_shape()), Error);
+  EXPECT_THROW(match_bytes("x", std::vector<size_t>{5 * 32}, 0, small_shape()), Error);
 }
 
 TEST(Matched, policies_that_decide_for_themselves_are_not_given_a_budget) {
