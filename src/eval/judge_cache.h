@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/file_lock.h"
-
 #include "eval/judge.h"
 
 namespace ebb::eval {
