@@ -2,6 +2,8 @@
 // This folder is the only code that prints, reads the environment or exits.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
@@ -56,6 +58,13 @@ std::shared_ptr<const model::Model> open_model(const std::filesystem::path& path
 // An engine. Whether it fits is checked before, by check_fits() of memory.h.
 std::unique_ptr<engine::Engine> open_engine(std::shared_ptr<const model::Model> model,
                                             const ComputeFlags& flags);
+
+// JSON for programs. A model's name and a model's words may be cut inside a character: such bytes
+// become U+FFFD.
+void print_json(const auto& json) {
+  using Json = std::decay_t<decltype(json)>;
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
 
 std::string read_text(const std::filesystem::path& path);
 PositionMode parse_positions(std::string_view name);

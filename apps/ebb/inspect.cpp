@@ -109,7 +109,7 @@ void run_inspect(const InspectFlags& flags) {
   const auto model = open_model(flags.model);
   const auto geometry = experiment::cache_geometry(model->config(), cell_type_named(flags.cells));
   if (flags.as_json) {
-    fmt::print("{}\n", report_json(*model, geometry, flags).dump(2));
+    print_json(report_json(*model, geometry, flags));
   } else {
     print_report(*model, geometry, flags);
   }

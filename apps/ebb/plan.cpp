@@ -169,7 +169,7 @@ void print_plan(const PlanFlags& flags) {
   if (flags.as_json) {
     const Memory memory = memory_for(*open, plan, options);
     const auto speed = experiment::probe_speed(*open->engine, plan, n_sequences);
-    fmt::print("{}\n", plan_json(*open, plan, memory, speed).dump(2));
+    print_json(plan_json(*open, plan, memory, speed));
     return;
   }
   fmt::print("{}", plan_text(*open, plan, options));

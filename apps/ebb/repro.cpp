@@ -120,6 +120,14 @@ void check_machine(const ReproFlags& flags, const std::string& stored, const std
 // The stored study cut down to one unit's needs, opened.
 std::unique_ptr<OpenStudy> open_for(const ReproFlags& flags, const record::StudyStore& store,
                                     const record::UnitRecord& unit) {
+  const std::string records = fmt::format("records {},", experiment::kResultVersion);
+  if (!store.study().inputs.value_or("").starts_with(records)) {
+    throw Error::make(ErrorKind::kUsage,
+                      "{}: its units were computed by another version of ebb ({}); this one makes "
+                      "records of version {}, which mean something else",
+                      flags.folder, store.study().inputs.value_or("without a version"),
+                      experiment::kResultVersion);
+  }
   auto open = std::make_unique<OpenStudy>();
   open->study = only_arm(experiment::parse_study(store.resolved(), flags.folder), unit.arm);
   open->data = only_conversation(store, unit.conversation);

@@ -111,11 +111,6 @@ ReadyJudge make_judge(const ScoreFlags& flags, const std::optional<Study>& study
 
 using Json = nlohmann::ordered_json;
 
-// A judge's words may be cut inside a character.
-void print_json(const Json& json) {
-  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
-}
-
 Json kappa_json(const std::optional<stats::Kappa>& kappa) {
   if (!kappa) return nullptr;
   Json out{{"items", kappa->n}, {"agreement", kappa->agreement}, {"kappa", nullptr}};
@@ -136,10 +131,10 @@ void run_judge_check(const ScoreFlags& flags, eval::TextGenerator& judge) {
   const eval::GoldenCheck check =
       eval::check_judge_on_golden(eval::golden_items(), judge, flags.judge.parsed_scale());
   if (flags.as_json) {
-    return print_json({{"judge", judge.name()},
-                       {"people_and_judge", kappa_json(check.kappa)},
-                       {"differs", check.disagreements},
-                       {"pending", check.pending}});
+    return print_json(Json{{"judge", judge.name()},
+                           {"people_and_judge", kappa_json(check.kappa)},
+                           {"differs", check.disagreements},
+                           {"pending", check.pending}});
   }
   fmt::print("judge {} on the golden set\n", judge.name());
   if (check.kappa) print_kappa("people and judge", *check.kappa);
@@ -177,15 +172,15 @@ void run_pairwise(const ScoreFlags& flags, const Study& study, eval::TextGenerat
         return verdict.outcome == eval::PairOutcome::kTie && !verdict.is_consistent;
       });
   if (flags.as_json) {
-    return print_json({{"judge", judge.name()},
-                       {"first", result.first},
-                       {"second", result.second},
-                       {"pairs", result.verdicts.size()},
-                       {"first_better", result.count(eval::PairOutcome::kFirst)},
-                       {"second_better", result.count(eval::PairOutcome::kSecond)},
-                       {"ties", result.count(eval::PairOutcome::kTie)},
-                       {"ties_by_contradiction", n_contradicting},
-                       {"pending", result.count(eval::PairOutcome::kPending)}});
+    return print_json(Json{{"judge", judge.name()},
+                           {"first", result.first},
+                           {"second", result.second},
+                           {"pairs", result.verdicts.size()},
+                           {"first_better", result.count(eval::PairOutcome::kFirst)},
+                           {"second_better", result.count(eval::PairOutcome::kSecond)},
+                           {"ties", result.count(eval::PairOutcome::kTie)},
+                           {"ties_by_contradiction", n_contradicting},
+                           {"pending", result.count(eval::PairOutcome::kPending)}});
   }
   fmt::print(
       "{} against {}, {} pairs, each in both orders: {} better, {} worse, {} ties ({} where "

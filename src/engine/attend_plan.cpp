@@ -38,11 +38,13 @@ uint32_t shared_below(const std::vector<kernels::CellRun>& a,
 class Planner {
  public:
   Planner(const std::vector<RowBlock>& blocks, const std::vector<HeadPlan>& heads,
-          const model::ModelConfig& config, int n_threads)
+          const model::ModelConfig& config, int n_threads,
+          std::deque<kernels::BlockResults>& results)
       : blocks_(blocks),
         heads_(heads),
         config_(config),
-        n_tasks_wanted_(kTasksPerThread * n_threads) {}
+        n_tasks_wanted_(kTasksPerThread * n_threads),
+        results_(results) {}
 
   AttendPlan plan(int n_threads) {
     for (int head = 0; head < config_.n_kv_heads; ++head) plan_head(head);
@@ -136,8 +138,11 @@ class Planner {
         cut.push_back(task);
         continue;
       }
-      out_.splits.emplace_back(static_cast<size_t>(n_blocks), static_cast<size_t>(n_rows),
-                               static_cast<size_t>(config_.head_dim), n_parts);
+      if (out_.splits.size() == results_.size()) results_.emplace_back();
+      kernels::BlockResults& results = results_[out_.splits.size()];
+      results.reserve(static_cast<size_t>(n_blocks), static_cast<size_t>(n_rows),
+                      static_cast<size_t>(config_.head_dim));
+      out_.splits.emplace_back(&results, n_parts);
       for (int part = 0; part < n_parts; ++part) {
         AttendTask& one = cut.emplace_back(task);
         one.part = part;
@@ -152,14 +157,16 @@ class Planner {
   const std::vector<HeadPlan>& heads_;
   const model::ModelConfig& config_;
   const int n_tasks_wanted_;
+  std::deque<kernels::BlockResults>& results_;
   AttendPlan out_;
 };
 
 }  // namespace
 
 AttendPlan plan_attention(const std::vector<RowBlock>& blocks, const std::vector<HeadPlan>& heads,
-                          const model::ModelConfig& config, int n_threads) {
-  return Planner(blocks, heads, config, n_threads).plan(n_threads);
+                          const model::ModelConfig& config, int n_threads,
+                          std::deque<kernels::BlockResults>& results) {
+  return Planner(blocks, heads, config, n_threads, results).plan(n_threads);
 }
 
 }  // namespace ebb::engine

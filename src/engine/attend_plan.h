@@ -27,10 +27,9 @@ struct AttendTask {
 
 // The parts of one task: whichever thread ends the last of them puts them together.
 struct AttendSplit {
-  AttendSplit(size_t n_blocks_max, size_t n_rows, size_t head_dim, int n_parts)
-      : results(n_blocks_max, n_rows, head_dim), n_left(n_parts) {}
+  AttendSplit(kernels::BlockResults* where, int n_parts) : results(where), n_left(n_parts) {}
 
-  kernels::BlockResults results;
+  kernels::BlockResults* results;
   std::atomic<int> n_left;
 };
 
@@ -39,8 +38,10 @@ struct AttendPlan {
   std::deque<AttendSplit> splits;
 };
 
-// Requires: heads as plan_heads() gives them.  How the work is cut changes no result.
+// Requires: heads as plan_heads() gives them.  results: room that all layers use in turn.
+// How the work is cut changes no result.
 AttendPlan plan_attention(const std::vector<RowBlock>& blocks, const std::vector<HeadPlan>& heads,
-                          const model::ModelConfig& config, int n_threads);
+                          const model::ModelConfig& config, int n_threads,
+                          std::deque<kernels::BlockResults>& results);
 
 }  // namespace ebb::engine

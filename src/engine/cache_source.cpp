@@ -10,12 +10,13 @@
 namespace ebb::engine {
 
 policy::LayerView EngineCacheSource::layer(int layer) {
-  const bool is_ready = ahead_.valid() && content_[1].layer == layer;
-  if (ahead_.valid()) ahead_.get();
-  if (is_ready) {
+  if (ahead_.valid() && content_[1].layer == layer) {
     last_layer_ = layer;
+    ahead_.get();
     return view_of(content_[1]);
   }
+  if (ahead_.valid()) ahead_.wait();  // a layer that nobody asks for: what it met does not matter
+  ahead_ = {};
   const int next = layer + std::max(1, layer - last_layer_);  // scopes leave layers out
   last_layer_ = layer;
   if (reads_ahead(next)) {
@@ -88,8 +89,7 @@ void EngineCacheSource::fill_signals(Content& out) const {
     if (needs_.attention_sum) {
       mine.attention_sum.clear();
       for (const int64_t sum : signals->weight_sums(out.layer, head)) {
-        mine.attention_sum.push_back(
-            static_cast<float>(static_cast<double>(sum) * kernels::WeightSums::kUnit));
+        mine.attention_sum.push_back(kernels::weight_of(sum));
       }
       view.attention_sum = mine.attention_sum;
     }

@@ -13,7 +13,8 @@ namespace ebb::engine {
 
 class EngineCacheSource final : public policy::CacheSource {
  public:
-  // Both must outlive this. Only the signals in `needs` are filled.
+  // Both must outlive this, and the sequence must not change meanwhile. Only the signals in `needs`
+  // are filled.
   EngineCacheSource(const Engine& engine, const Sequence& sequence, const policy::Needs& needs)
       : engine_(engine), sequence_(sequence), needs_(needs) {}
 

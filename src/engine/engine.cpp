@@ -329,7 +329,7 @@ std::vector<Ordinal> Engine::window_weights(const Sequence& sequence, int layer,
       runs, rows, scratch, {.sums = sums.data(), .stride = n_cells, .row_target = targets});
   out.resize(sums.size());
   for (size_t i = 0; i < sums.size(); ++i) {
-    out[i] = static_cast<float>(static_cast<double>(sums[i]) * kernels::WeightSums::kUnit);
+    out[i] = kernels::weight_of(sums[i]);
   }
   return ordinals;
 }

@@ -93,6 +93,7 @@ struct StepGraph::Impl {
   kernels::RopeTable rope_global;
   kernels::RopeTable rope_sliding;
   std::vector<kernels::AttentionScratch> scratch;
+  std::deque<kernels::BlockResults> split_results;  // of the layer being computed
   ggml_gallocr_ptr allocator;
   std::vector<uint8_t> work;
   std::vector<float> raw_queries;    // of the layer being computed
@@ -105,6 +106,7 @@ struct StepGraph::Impl {
   ggml_tensor* wanted = nullptr;  // which rows have logits; null: none
   ggml_tensor* logits = nullptr;
   ggml_cplan plan{};
+  int step_threads = 1;
   StepFailure failure;
   EmbedOp embed;
   std::deque<GuardedOp> guards;
@@ -187,7 +189,7 @@ struct StepGraph::Impl {
     op.layer = index;
     op.raw_queries = raw_queries.empty() ? nullptr : raw_queries.data();
     op.heads = plan_heads(blocks, index, config.n_kv_heads);
-    op.attention = plan_attention(blocks, op.heads, config, n_threads);
+    op.attention = plan_attention(blocks, op.heads, config, step_threads, split_results);
     return op;
   }
 
@@ -297,6 +299,7 @@ StepGraph::~StepGraph() = default;
 void StepGraph::prepare(const StepRows& rows) {
   Impl& m = *impl_;
   m.start_step();
+  m.step_threads = m.threads_for(rows.ids.size());
   const bool keeps_queries = std::any_of(
       rows.blocks.begin(), rows.blocks.end(),
       [](const RowBlock& b) { return b.signals != nullptr && b.signals->keeps_queries(); });
@@ -308,7 +311,7 @@ void StepGraph::prepare(const StepRows& rows) {
     std::copy(rows.logit_rows.begin(), rows.logit_rows.end(),
               static_cast<int32_t*>(m.wanted->data));
   }
-  m.plan = ggml_graph_plan(m.graph, m.threads_for(rows.ids.size()), nullptr);
+  m.plan = ggml_graph_plan(m.graph, m.step_threads, nullptr);
   m.work.resize(m.plan.work_size);
   m.plan.work_data = m.work.data();
 }

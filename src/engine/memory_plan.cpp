@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/weights.h"
+#include "kernels/attention.h"
 #include "kv/cell_format.h"
 #include "policy/evictor.h"
 
@@ -50,6 +51,34 @@ uint64_t signal_bytes(const model::ModelConfig& c, const SequenceNeed& need, int
     n_bytes += queries * static_cast<uint64_t>(c.head_dim + 1) * n_layers * sizeof(float);
   }
   return n_bytes;
+}
+
+// The largest layer as a policy sees it, in floats; two of them where one is read ahead.
+uint64_t view_bytes(const model::ModelConfig& c, const SequenceNeed& need, int n_rows,
+                    int n_threads) {
+  const auto d = static_cast<uint64_t>(c.head_dim);
+  const auto n_kv_heads = static_cast<uint64_t>(c.n_kv_heads);
+  const auto n_q_heads = static_cast<uint64_t>(c.n_q_heads);
+  uint64_t n_cells = 0;
+  for (int layer = 0; layer < c.n_layers; ++layer) {
+    n_cells = std::max(n_cells, cells_in_layer(c, layer, need.n_cells, n_rows));
+  }
+  const policy::Needs& needs = need.needs;
+  uint64_t n = n_cells * n_kv_heads * 2;  // ordinals and spans
+  if (needs.keys || needs.values) n += 2 * n_cells * n_kv_heads * d;
+  if (needs.attention_sum) n += n_cells * n_kv_heads;
+  if (needs.attention_window > 0) n += 3 * n_cells * n_q_heads;  // and the sums behind it
+  if (needs.query_moments) n += n_q_heads * d * (d + 1);
+  if (needs.output_projection) n += static_cast<uint64_t>(c.n_embd) * n_q_heads * d;
+  return n * sizeof(float) * (n_threads == 1 ? 1 : 2);
+}
+
+// What threads that share one long cache found in its blocks, before it is put together.
+uint64_t split_bytes(const model::ModelConfig& c, uint64_t n_tokens, int n_threads) {
+  if (n_threads == 1) return 0;
+  const uint64_t n_blocks = n_tokens / kernels::kOrdinalBlock + 1;
+  return static_cast<uint64_t>(c.n_kv_heads) * n_blocks * kernels::kAttentionRows *
+         static_cast<uint64_t>(c.head_dim + 2) * sizeof(float);
 }
 
 size_t largest_weight(const model::Model& model) {
@@ -120,10 +149,12 @@ MemoryPlan plan_memory(const model::Model& model, const EngineOptions& options,
   const kv::CellFormat format{options.cell_type.value_or(default_type), c.head_dim};
   uint64_t cells = 0;
   uint64_t signals = 0;
+  uint64_t view = 0;
   uint64_t n_tokens = 0;
   for (const SequenceNeed& need : sequences) {
     cells += bytes_of_cells(c, format, need, n_rows);
     signals += signal_bytes(c, need, n_rows);
+    view = std::max(view, view_bytes(c, need, n_rows, options.n_threads));
     n_tokens = std::max(n_tokens, static_cast<uint64_t>(need.n_cells));
   }
   MemoryPlan plan;
@@ -132,7 +163,9 @@ MemoryPlan plan_memory(const model::Model& model, const EngineOptions& options,
   plan.parts = {{"weights, repacked", packed},
                 {"cells", rounded_up(cells, uint64_t{4} << 20)},
                 {"signals of policies", signals},
-                {"activations and logits", predict_step_bytes(c, n_rows, n_logit_rows)},
+                {"a layer as policies see it", view},
+                {"activations and logits", predict_step_bytes(c, n_rows, n_logit_rows) +
+                                               split_bytes(c, n_tokens, options.n_threads)},
                 {"program and vocabulary", program}};
   const uint64_t table = model.token_embedding().size_bytes();
   plan.file_bytes = packed > 0 ? std::min(table, n_tokens * kFaultAroundBytes)

@@ -153,10 +153,10 @@ void attend_part(LayerOp& op, const AttendTask& task, std::span<const kernels::Q
   AttendSplit& split = op.attention.splits[static_cast<size_t>(task.split)];
   const auto& runs = op.head(static_cast<size_t>(task.first_block), task.kv_head).runs;
   kernels::attend_part(op.shape, runs, queries, static_cast<size_t>(task.part),
-                       static_cast<size_t>(task.n_parts), split.results, scratch);
+                       static_cast<size_t>(task.n_parts), *split.results, scratch);
   // Releases this part and, in the last thread, acquires the others'.
   if (split.n_left.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-  kernels::merge_parts(op.shape, queries, split.results);
+  kernels::merge_parts(op.shape, queries, *split.results);
 }
 
 // Sequences that hold the same first cells.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/attention.h"
 #include "kernels/moments.h"
 #include "policy/needs.h"
 
@@ -160,7 +161,10 @@ void SequenceSignals::add_weights(int layer, int kv_head, std::span<const int64_
   const std::lock_guard lock(mutex_);
   std::vector<int64_t>& mine = sums_[head_at(layer, kv_head)];
   EBB_DCHECK(mine.size() == sums.size());
-  for (size_t i = 0; i < sums.size(); ++i) mine[i] += sums[i];
+  constexpr int64_t kNaN = kernels::WeightSums::kNotANumber;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    mine[i] = mine[i] < 0 || sums[i] < 0 ? kNaN : mine[i] + sums[i];
+  }
 }
 
 void SequenceSignals::follow_drop(const kv::SequenceCells& cells) {

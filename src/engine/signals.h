@@ -104,7 +104,7 @@ class SequenceSignals {
   int64_t n_moment_queries_ = 0;
   size_t n_skipped_ = 0;  // of the step's first tokens, which stay out of the moments
   bool is_torn_ = false;
-  std::vector<std::vector<float>> query_sums_;    // [n_layers * n_q_heads][head_dim]
+  std::vector<std::vector<float>> query_sums_;  // [n_layers * n_q_heads][head_dim]
   // The same, [head_dim, head_dim]: the upper triangle counts.
   std::vector<std::vector<float>> query_outers_;
 };

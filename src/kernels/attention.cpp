@@ -86,7 +86,7 @@ HWY_ATTR void exponentiate(float max, size_t n, float* scores) {
 
 // The sum of each row's lanes, in order; lanes that are not seen add 0. Rows in eights, so that one
 // row's chain of additions hides behind the others'.
-HWY_ATTR void sum_in_order(RowsOut scores, size_t n_rows, size_t n, BlockSoftmax* out) {
+HWY_ATTR void sum_in_order(RowsAt scores, size_t n_rows, size_t n, BlockSoftmax* out) {
   constexpr size_t kChains = 8;
   for (size_t first = 0; first < n_rows; first += kChains) {
     const size_t n_chains = std::min(kChains, n_rows - first);
@@ -155,15 +155,23 @@ HWY_ATTR void add_weights(const WeightSums& statistics, uint32_t target, float m
   }
 }
 
+void spoil_weights(const WeightSums& statistics, uint32_t target,
+                   std::span<const CellGroup> groups) {
+  for (const CellGroup& group : groups) {
+    int64_t* cell = statistics.sums + target * statistics.stride + group.cell_index;
+    std::fill_n(cell, group.lane_end - group.lane_begin, WeightSums::kNotANumber);
+  }
+}
+
 // The rows' softmax and weighted values over the groups of one ordinal block, into state.of_block
 // and state.partial. `kept` takes the scores before the softmax, or is null.
 template <typename T>
 HWY_ATTR void attend_block(const AttentionShape& shape, std::span<const QueryRow> rows,
-                           std::span<const CellGroup> groups, RowsOut kept,
+                           std::span<const CellGroup> groups, RowsAt kept,
                            AttentionScratch::State& state) {
   const auto head_dim = static_cast<size_t>(shape.head_dim);
   const size_t n = groups.size() * kCellGroup;
-  const RowsOut scores{state.scores.data(), n};
+  const RowsAt scores{state.scores.data(), n};
   const float* queries[kRowsAtOnce] = {};
   for (size_t r = 0; r < rows.size(); ++r) queries[r] = rows[r].query;
   score_block<T>(queries, rows.size(), head_dim, groups, state.tile.data(), scores);
@@ -180,7 +188,7 @@ HWY_ATTR void attend_block(const AttentionShape& shape, std::span<const QueryRow
 }
 
 HWY_ATTR void attend_block_of(const AttentionShape& shape, std::span<const QueryRow> rows,
-                              std::span<const CellGroup> groups, RowsOut kept,
+                              std::span<const CellGroup> groups, RowsAt kept,
                               AttentionScratch::State& state) {
   switch (shape.type) {
     case CellType::kF32:
@@ -220,7 +228,7 @@ HWY_ATTR void attend_groups(const AttentionShape& shape, std::span<const QueryRo
                             size_t first_row, bool keeps_scores, AttentionScratch::State& state) {
   const size_t n_all = state.groups.size() * kCellGroup;
   for (size_t b = 0; b < state.n_blocks(); ++b) {
-    const RowsOut kept{
+    const RowsAt kept{
         keeps_scores ? state.kept.data() + state.block_begin[b] * kCellGroup : nullptr, n_all};
     attend_block_of(shape, rows, state.groups_of(b), kept, state);
     merge_rows(rows, state.of_block.data(), state.partial.data(),
@@ -240,6 +248,10 @@ HWY_ATTR void attend_rows(const AttentionShape& shape, std::span<const QueryRow>
   for (size_t r = 0; r < rows.size(); ++r) {
     const BlockSoftmax& all = state.so_far[r];
     if (all.sum == 0.0F || targets[r] == WeightSums::kNoTarget) continue;
+    if (std::isnan(all.sum)) {
+      spoil_weights(statistics, targets[r], state.groups);
+      continue;
+    }
     add_weights(statistics, targets[r], all.max, all.sum, state.groups,
                 state.kept.data() + r * state.groups.size() * kCellGroup);
   }
@@ -262,7 +274,7 @@ HWY_ATTR void merge_results(std::span<const QueryRow> rows, size_t head_dim,
   const size_t n = rows.size();
   BlockSoftmax all[kRowsAtOnce];
   begin_rows(rows, head_dim, all);
-  for (size_t b = 0; b < results.softmax.size() / n; ++b) {
+  for (size_t b = 0; b < results.n_blocks.load(std::memory_order_relaxed); ++b) {
     merge_rows(rows, &results.softmax[b * n], &results.partial[b * n * head_dim], head_dim, all);
   }
   finish_rows(rows, head_dim, all);
@@ -273,6 +285,8 @@ HWY_ATTR void merge_results(std::span<const QueryRow> rows, size_t head_dim,
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "base/error.h"
+
 namespace ebb::kernels {
 namespace {
 
@@ -307,8 +321,10 @@ AttentionScratch::~AttentionScratch() = default;
 AttentionScratch::AttentionScratch(AttentionScratch&&) noexcept = default;
 AttentionScratch& AttentionScratch::operator=(AttentionScratch&&) noexcept = default;
 
-BlockResults::BlockResults(size_t n_blocks_max, size_t n_rows, size_t head_dim)
-    : softmax(n_blocks_max * n_rows), partial(n_blocks_max * n_rows * head_dim) {}
+void BlockResults::reserve(size_t n_blocks_max, size_t n_rows, size_t head_dim) {
+  softmax.resize(std::max(softmax.size(), n_blocks_max * n_rows));
+  partial.resize(std::max(partial.size(), n_blocks_max * n_rows * head_dim));
+}
 
 void attend(const AttentionShape& shape, std::span<const CellRun> runs,
             std::span<const QueryRow> rows, AttentionScratch& scratch,
@@ -331,11 +347,13 @@ void attend(const AttentionShape& shape, std::span<const CellRun> runs,
 void attend_shared(const AttentionShape& shape, std::span<const AttentionMember> members,
                    uint32_t n_shared, AttentionScratch& scratch) {
   AttentionScratch::State& state = scratch.state();
-  std::vector<QueryRow> rows;
+  std::vector<QueryRow>& rows = state.rows;
+  rows.clear();
   for (const AttentionMember& member : members) {
     rows.insert(rows.end(), member.rows.begin(), member.rows.end());
   }
   if (rows.empty()) return;
+  EBB_CHECK(rows.size() <= kAttentionRows && n_shared % kOrdinalBlock == 0);
   const auto head_dim = static_cast<size_t>(shape.head_dim);
   const Ordinals seen = seen_by(shape, rows);
   HWY_DYNAMIC_DISPATCH(begin_rows)(rows, head_dim, state.so_far.data());
@@ -360,11 +378,13 @@ void attend_shared(const AttentionShape& shape, std::span<const AttentionMember>
 void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
                  std::span<const QueryRow> rows, size_t part, size_t n_parts, BlockResults& results,
                  AttentionScratch& scratch) {
+  EBB_CHECK(!rows.empty() && rows.size() <= kAttentionRows);
   const Ordinals seen = seen_by(shape, rows);
   AttentionScratch::State& state = scratch.state();
   state.collect_groups(shape, runs, seen.first_seen, seen.last_seen);
   state.reserve(shape, rows.size(), false);
   const size_t n = state.n_blocks();
+  results.n_blocks.store(n, std::memory_order_relaxed);
   HWY_DYNAMIC_DISPATCH(attend_blocks)
   (shape, rows, n * part / n_parts, n * (part + 1) / n_parts, results, state);
 }

@@ -1,11 +1,13 @@
 // Attention of some query rows over one head's cells, wherever these lie. One arithmetic for every
 // case: scores lane by cell, sums in ordinal order, partial results cut at fixed ordinals and
 // merged in order. So neither pages, nor evicted neighbours, nor other rows can change a bit of a
-// row's result.
+// row's result, as long as keys and values are finite.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -57,7 +59,15 @@ struct WeightSums {
   size_t stride = 0;                     // cells between two sums
   std::span<const uint32_t> row_target;  // [n_rows]; kNoTarget = this row is not counted
   static constexpr uint32_t kNoTarget = UINT32_MAX;
+  // What cells get from a row whose softmax is not a number. It stays below 0 whatever is added.
+  static constexpr int64_t kNotANumber = INT64_MIN / 2;
 };
+
+// A sum of weights as a number; NaN where a row's softmax was none.
+inline float weight_of(int64_t sum) {
+  if (sum < 0) return std::numeric_limits<float>::quiet_NaN();
+  return static_cast<float>(static_cast<double>(sum) * WeightSums::kUnit);
+}
 
 // The softmax of one row over one ordinal block: the largest score, and the sum of exp(score -
 // max).
@@ -68,10 +78,12 @@ struct BlockSoftmax {
 
 // What some rows found in each ordinal block, where several threads share the blocks.
 struct BlockResults {
-  BlockResults(size_t n_blocks_max, size_t n_rows, size_t head_dim);
+  // Makes room; what was there is lost.
+  void reserve(size_t n_blocks_max, size_t n_rows, size_t head_dim);
 
-  std::vector<BlockSoftmax> softmax;  // [n_rows, n_blocks_max]
-  std::vector<float> partial;         // [head_dim, n_rows, n_blocks_max]
+  std::atomic<size_t> n_blocks{0};    // every part writes the same number
+  std::vector<BlockSoftmax> softmax;  // [n_rows, n_blocks], and room
+  std::vector<float> partial;         // [head_dim, n_rows, n_blocks], and room
 };
 
 // One sequence's part of attend_shared().
@@ -109,7 +121,8 @@ void attend_shared(const AttentionShape& shape, std::span<const AttentionMember>
 
 // attend() in n_parts parts that may run at once, each over some of the ordinal blocks; merge_parts
 // afterwards gives the rows. Not a bit differs from attend().
-// Requires: at most kAttentionRows rows; results made for them and n_blocks_at_most(runs) blocks.
+// Requires: at most kAttentionRows rows; room in the results for them and n_blocks_at_most(runs)
+// blocks.
 void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
                  std::span<const QueryRow> rows, size_t part, size_t n_parts, BlockResults& results,
                  AttentionScratch& scratch);

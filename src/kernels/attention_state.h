@@ -50,6 +50,8 @@ struct AttentionScratch::State {
   std::array<BlockSoftmax, kRowsAtOnce> of_block;  // of the rows, over one block
   std::array<BlockSoftmax, kRowsAtOnce> so_far;    // over the blocks so far
 
+  std::vector<QueryRow> rows;  // of all members that share cells
+
   // Room for n_rows rows over the groups that were collected.
   void reserve(const AttentionShape& shape, size_t n_rows, bool keeps_scores);
 };

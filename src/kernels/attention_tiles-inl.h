@@ -55,8 +55,8 @@ HWY_ATTR void to_floats(const T* from, size_t n, float* to) {
   for (size_t i = 0; i < n; i += hn::Lanes(d)) hn::StoreU(load_numbers(d, from + i), d, to + i);
 }
 
-// What a pass over some rows reads and writes: rows lie `stride` apart.
-struct RowsOut {
+// Numbers of some rows, `stride` apart.
+struct RowsAt {
   float* first;
   size_t stride;
 };
@@ -64,7 +64,7 @@ struct RowsOut {
 // scores[r] of kN vectors of cells: each lane goes on summing over n_channels channels in order.
 template <typename T, int kR, int kN>
 HWY_ATTR void score_tile(const float* const* queries, size_t channel, const T* const* keys,
-                         size_t n_channels, bool is_first, RowsOut scores) {
+                         size_t n_channels, bool is_first, RowsAt scores) {
   const F32 d;
   const size_t n_lanes = hn::Lanes(d);
   Vec sum[kR][kN];
@@ -90,9 +90,9 @@ HWY_ATTR void score_tile(const float* const* queries, size_t channel, const T* c
 
 template <typename T, int kN>
 HWY_ATTR void score_rows(const float* const* queries, size_t n_rows, size_t channel,
-                         const T* const* keys, size_t n_channels, bool is_first, RowsOut scores) {
+                         const T* const* keys, size_t n_channels, bool is_first, RowsAt scores) {
   size_t r = 0;
-  const auto at = [&] { return RowsOut{scores.first + r * scores.stride, scores.stride}; };
+  const auto at = [&] { return RowsAt{scores.first + r * scores.stride, scores.stride}; };
   for (; r + kTileRows <= n_rows; r += kTileRows) {
     score_tile<T, kTileRows, kN>(queries + r, channel, keys, n_channels, is_first, at());
   }
@@ -105,7 +105,7 @@ HWY_ATTR void score_rows(const float* const* queries, size_t n_rows, size_t chan
 // All rows against the groups of a tile; group g's keys of these channels begin at keys(g).
 template <typename T, typename Keys>
 HWY_ATTR void score_groups(const float* const* queries, size_t n_rows, size_t channel,
-                           size_t n_channels, size_t n_groups, const Keys& keys, RowsOut scores) {
+                           size_t n_channels, size_t n_groups, const Keys& keys, RowsAt scores) {
   const size_t n_lanes = hn::Lanes(F32());
   const size_t units_per_group = kCellGroup / n_lanes;
   const size_t n_units = n_groups * units_per_group;
@@ -114,20 +114,20 @@ HWY_ATTR void score_groups(const float* const* queries, size_t n_rows, size_t ch
     for (size_t u = 0; u < n; ++u) {
       at[u] = keys((unit + u) / units_per_group) + (unit + u) % units_per_group * n_lanes;
     }
-    return RowsOut{scores.first + unit * n_lanes, scores.stride};
+    return RowsAt{scores.first + unit * n_lanes, scores.stride};
   };
   const bool is_first = channel == 0;
   size_t unit = 0;
   for (; unit + kTileUnits <= n_units; unit += kTileUnits) {
-    const RowsOut out = locate(unit, kTileUnits);
+    const RowsAt out = locate(unit, kTileUnits);
     score_rows<T, kTileUnits>(queries, n_rows, channel, at, n_channels, is_first, out);
   }
   for (; unit + 2 <= n_units; unit += 2) {
-    const RowsOut out = locate(unit, 2);
+    const RowsAt out = locate(unit, 2);
     score_rows<T, 2>(queries, n_rows, channel, at, n_channels, is_first, out);
   }
   for (; unit < n_units; ++unit) {
-    const RowsOut out = locate(unit, 1);
+    const RowsAt out = locate(unit, 1);
     score_rows<T, 1>(queries, n_rows, channel, at, n_channels, is_first, out);
   }
 }
@@ -135,7 +135,7 @@ HWY_ATTR void score_groups(const float* const* queries, size_t n_rows, size_t ch
 // scores[r][16 g + i] = query r * key of lane i of group g.
 template <typename T>
 HWY_ATTR void score_block(const float* const* queries, size_t n_rows, size_t head_dim,
-                          std::span<const CellGroup> groups, float* tile, RowsOut scores) {
+                          std::span<const CellGroup> groups, float* tile, RowsAt scores) {
   const auto raw = [&](size_t g) { return reinterpret_cast<const T*>(groups[g].keys); };
   if (std::is_same_v<T, float> || n_rows <= kTileRows) {
     score_groups<T>(queries, n_rows, 0, head_dim, groups.size(), raw, scores);
@@ -143,7 +143,7 @@ HWY_ATTR void score_block(const float* const* queries, size_t n_rows, size_t hea
   }
   for (size_t first = 0; first < groups.size(); first += kTileGroups) {
     const size_t n_groups = std::min(kTileGroups, groups.size() - first);
-    const RowsOut out{scores.first + first * kCellGroup, scores.stride};
+    const RowsAt out{scores.first + first * kCellGroup, scores.stride};
     for (size_t channel = 0; channel < head_dim; channel += kTileChannels) {
       const size_t n_channels = std::min(kTileChannels, head_dim - channel);
       for (size_t g = 0; g < n_groups; ++g) {
@@ -160,7 +160,7 @@ HWY_ATTR void score_block(const float* const* queries, size_t n_rows, size_t hea
 // order. Group g's values lie at values(g), its cells `stride` apart.
 template <typename T, int kR, int kN, typename Values>
 HWY_ATTR void weigh_tile(std::span<const CellGroup> groups, const Values& values, size_t stride,
-                         RowsOut weights, bool is_first, RowsOut out) {
+                         RowsAt weights, bool is_first, RowsAt out) {
   const F32 d;
   const size_t n_lanes = hn::Lanes(d);
   Vec sum[kR][kN];
@@ -192,9 +192,9 @@ HWY_ATTR void weigh_tile(std::span<const CellGroup> groups, const Values& values
 
 template <typename T, int kN, typename Values>
 HWY_ATTR void weigh_rows(std::span<const CellGroup> groups, const Values& values, size_t stride,
-                         size_t n_rows, RowsOut weights, bool is_first, RowsOut out) {
+                         size_t n_rows, RowsAt weights, bool is_first, RowsAt out) {
   size_t r = 0;
-  const auto row = [&](RowsOut of) { return RowsOut{of.first + r * of.stride, of.stride}; };
+  const auto row = [&](RowsAt of) { return RowsAt{of.first + r * of.stride, of.stride}; };
   for (; r + kTileRows <= n_rows; r += kTileRows) {
     weigh_tile<T, kTileRows, kN>(groups, values, stride, row(weights), is_first, row(out));
   }
@@ -211,12 +211,12 @@ HWY_ATTR void weigh_rows(std::span<const CellGroup> groups, const Values& values
 // All rows and n_channels channels, a multiple of the vector's lanes, over some groups.
 template <typename T, typename Values>
 HWY_ATTR void weigh_groups(std::span<const CellGroup> groups, const Values& values, size_t stride,
-                           size_t n_rows, size_t n_channels, RowsOut weights, bool is_first,
-                           RowsOut out) {
+                           size_t n_rows, size_t n_channels, RowsAt weights, bool is_first,
+                           RowsAt out) {
   const size_t n_lanes = hn::Lanes(F32());
   size_t c = 0;
   const auto from = [&](size_t g) { return values(g) + c; };
-  const auto to = [&] { return RowsOut{out.first + c, out.stride}; };
+  const auto to = [&] { return RowsAt{out.first + c, out.stride}; };
   for (; c + kTileUnits * n_lanes <= n_channels; c += kTileUnits * n_lanes) {
     weigh_rows<T, kTileUnits>(groups, from, stride, n_rows, weights, is_first, to());
   }
@@ -228,7 +228,7 @@ HWY_ATTR void weigh_groups(std::span<const CellGroup> groups, const Values& valu
 // Channels that do not fill a vector.
 template <typename T>
 void weigh_last_channels(std::span<const CellGroup> groups, size_t head_dim, size_t channel,
-                         size_t n_rows, RowsOut weights, RowsOut out) {
+                         size_t n_rows, RowsAt weights, RowsAt out) {
   for (size_t c = channel; c < head_dim; ++c) {
     for (size_t r = 0; r < n_rows; ++r) {
       float sum = 0.0F;
@@ -247,7 +247,7 @@ void weigh_last_channels(std::span<const CellGroup> groups, size_t head_dim, siz
 // out[r][channel] = sum over the cells, in order, of weight * value.
 template <typename T>
 HWY_ATTR void weigh_block(std::span<const CellGroup> groups, size_t head_dim, size_t n_rows,
-                          RowsOut weights, float* tile, RowsOut out) {
+                          RowsAt weights, float* tile, RowsAt out) {
   const size_t n_whole = head_dim / hn::Lanes(F32()) * hn::Lanes(F32());
   weigh_last_channels<T>(groups, head_dim, n_whole, n_rows, weights, out);
   const auto raw = [&](size_t g) { return reinterpret_cast<const T*>(groups[g].values); };

@@ -83,6 +83,23 @@ void keep_by_quota(const HeadWork& work, const Allocator& allocator, const Event
   }
 }
 
+// A cap drops one cell a step: one pass finds it.
+std::vector<uint8_t> all_but_worst(const HeadWork& work) {
+  std::vector<uint8_t> flags = stays_anyway(work, work.count);
+  std::optional<size_t> worst;
+  for (size_t i = 0; i < flags.size(); ++i) {
+    if (flags[i] != 0) continue;
+    const bool is_worse =
+        !worst || work.score[i] < work.score[*worst] ||
+        (work.score[i] == work.score[*worst] && work.ordinals[i] < work.ordinals[*worst]);
+    if (is_worse) worst = i;
+  }
+  EBB_CHECK(worst.has_value());
+  std::fill(flags.begin(), flags.end(), uint8_t{1});
+  flags[*worst] = 0;
+  return flags;
+}
+
 }  // namespace
 
 std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count) {
@@ -157,23 +174,6 @@ std::vector<uint32_t> top_cells(std::span<const float> scores, std::span<const O
     candidates.erase(cut, candidates.end());
   }
   return candidates;
-}
-
-// A cap drops one cell a step: one pass finds it.
-static std::vector<uint8_t> all_but_worst(const HeadWork& work) {
-  std::vector<uint8_t> flags = stays_anyway(work, work.count);
-  std::optional<size_t> worst;
-  for (size_t i = 0; i < flags.size(); ++i) {
-    if (flags[i] != 0) continue;
-    const bool is_worse =
-        !worst || work.score[i] < work.score[*worst] ||
-        (work.score[i] == work.score[*worst] && work.ordinals[i] < work.ordinals[*worst]);
-    if (is_worse) worst = i;
-  }
-  EBB_CHECK(worst.has_value());
-  std::fill(flags.begin(), flags.end(), uint8_t{1});
-  flags[*worst] = 0;
-  return flags;
 }
 
 std::vector<uint32_t> select_cells(const HeadWork& work, const Allocator& allocator,

@@ -80,7 +80,7 @@ HWY_ATTR MeanAndSpread spread(const float* x, const float* low, const double* in
 
 constexpr size_t kUnits = 4;  // vectors of channels
 
-// Forms of kN rows: products in float over at most 64 channels, the rest of the sum in double.
+// Forms of kN rows: M x in float, one chain over the channels; its product with x in double.
 template <size_t kN>
 HWY_ATTR void forms(const float* upper, const float* x, size_t dim, double* out) {
   const F32 d;

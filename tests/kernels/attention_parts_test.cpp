@@ -99,7 +99,8 @@ TEST(AttentionInParts, DiffersInNoBitFromOnePass) {
     AttentionScratch scratch;
     attend(shape, paged.runs, rows.into(rows.alone), scratch);
     const std::vector<QueryRow> cut = rows.into(rows.other);
-    BlockResults results(n_blocks_at_most(paged.runs), cut.size(), head.dim());
+    BlockResults results;
+    results.reserve(n_blocks_at_most(paged.runs), cut.size(), head.dim());
     const size_t n_parts = 1 + dice(5);
     for (size_t part = n_parts; part-- > 0;) {  // whichever comes first
       attend_part(shape, paged.runs, cut, part, n_parts, results, scratch);

@@ -101,6 +101,27 @@ TEST_P(EveryPolicy, signals_that_are_not_numbers_are_refused_by_name) {
   }
 }
 
+// A single number of a single cell in the middle, or one of the queries' moments.
+TEST_P(EveryPolicy, one_signal_that_is_not_a_number_is_refused) {
+  const Needs needs = Evictor(treatment(), small_shape(), 0, "c").needs();
+  const std::pair<bool, std::vector<float> FakeHead::*> signals[] = {
+      {needs.keys, &FakeHead::keys},
+      {needs.values, &FakeHead::values},
+      {needs.attention_sum, &FakeHead::attention_sum},
+      {needs.attention_window > 0, &FakeHead::attention_window},
+      {needs.query_moments, &FakeHead::query_mean},
+      {needs.query_moments, &FakeHead::query_covariance}};
+  for (size_t i = 0; i < std::size(signals); ++i) {
+    const auto& [is_needed, signal] = signals[i];
+    if (!is_needed) continue;
+    FakeCache cache = full_cache();
+    std::vector<float>& numbers = cache.head(1, 1).*signal;
+    ASSERT_FALSE(numbers.empty()) << i;
+    numbers[numbers.size() / 2] = NAN;
+    EXPECT_THROW(plan_once(cache, treatment(), last_event()), Error) << "signal " << i;
+  }
+}
+
 TEST_P(EveryPolicy, the_order_of_cells_does_not_matter_where_it_says_so) {
   const PolicySpec& spec = find_policy(GetParam());
   if (!spec.is_order_free) return;
