@@ -17,7 +17,7 @@ ARROWS = {
     "kernels": ["base"],
     "model": ["base", "tensor", "kernels"],
     "kv": ["base"],
-    "policy": ["base"],
+    "policy": ["base", "kernels"],
     "engine": ["base", "tensor", "model", "kv", "policy", "kernels"],
     "record": ["base"],
     "api": ["base", "model", "engine", "policy", "kv"],

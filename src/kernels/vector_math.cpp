@@ -1,14 +1,14 @@
-#include "policy/vector_math.h"
+#include "kernels/vector_math.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "policy/vector_math.cpp"
+#define HWY_TARGET_INCLUDE "kernels/vector_math.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 // Must follow highway.h.
 #include <hwy/contrib/math/math-inl.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace ebb::policy {
+namespace ebb::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -149,13 +149,13 @@ HWY_ATTR double exponentiate_all(double most, double* values, size_t n) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace ebb::policy
+}  // namespace ebb::kernels
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 #include "base/error.h"
 
-namespace ebb::policy {
+namespace ebb::kernels {
 namespace {
 
 HWY_EXPORT(dot_floats);
@@ -200,5 +200,5 @@ double exponentiate(double most, std::span<double> values) {
   return HWY_DYNAMIC_DISPATCH(exponentiate_all)(most, values.data(), values.size());
 }
 
-}  // namespace ebb::policy
+}  // namespace ebb::kernels
 #endif  // HWY_ONCE
