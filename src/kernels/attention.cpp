@@ -1,4 +1,4 @@
-// Softmax, merging of blocks and statistics of attend(), compiled once per instruction set
+// Blocks of attend() and their merging, statistics, compiled once per instruction set
 // (Highway). See attention.h for the promise.
 #include "kernels/attention.h"
 
@@ -12,98 +12,13 @@
 #define HWY_TARGET_INCLUDE "kernels/attention.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
-// Must follow highway.h.
-#include <hwy/contrib/math/math-inl.h>
 
+#include "kernels/attention_softmax-inl.h"
 #include "kernels/attention_tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ebb::kernels {
 namespace HWY_NAMESPACE {
-
-constexpr float kNever = -std::numeric_limits<float>::infinity();
-
-// Sets what the row does not see of a group to minus infinity.
-HWY_ATTR void mask_group(const AttentionShape& shape, uint32_t now, const CellGroup& group,
-                         float* scores) {
-  const uint32_t first = group.ordinals[group.lane_begin].value;
-  const uint32_t last = group.ordinals[group.lane_end - 1].value;
-  const bool is_whole = group.lane_begin == 0 && group.lane_end == kCellGroup;
-  const bool is_seen = last <= now && (shape.window == 0 || now - first < shape.window);
-  if (is_whole && is_seen && group.hidden == nullptr) return;
-  for (uint32_t i = 0; i < kCellGroup; ++i) {
-    bool sees = i >= group.lane_begin && i < group.lane_end;
-    if (sees) {
-      const uint32_t ordinal = group.ordinals[i].value;
-      sees = ordinal <= now && (shape.window == 0 || now - ordinal < shape.window) &&
-             (group.hidden == nullptr || group.hidden[i] == 0);
-    }
-    if (!sees) scores[i] = kNever;
-  }
-}
-
-// Scales and masks the scores; returns their largest.
-HWY_ATTR float scale_and_mask(const AttentionShape& shape, const QueryRow& row,
-                              std::span<const CellGroup> groups, float* scores) {
-  const F32 d;
-  const Vec scale = hn::Set(d, shape.scale);
-  Vec top = hn::Set(d, kNever);
-  Vec poison = hn::Zero(d);
-  for (size_t g = 0; g < groups.size(); ++g) {
-    float* s = scores + g * kCellGroup;
-    for (size_t i = 0; i < kCellGroup; i += hn::Lanes(d)) {
-      hn::StoreU(hn::Mul(hn::LoadU(d, s + i), scale), d, s + i);
-    }
-    if (shape.softcap > 0.0F) {
-      for (uint32_t i = groups[g].lane_begin; i < groups[g].lane_end; ++i) {
-        s[i] = shape.softcap * std::tanh(s[i] / shape.softcap);
-      }
-    }
-    mask_group(shape, row.ordinal.value, groups[g], s);
-    for (size_t i = 0; i < kCellGroup; i += hn::Lanes(d)) {
-      const Vec x = hn::LoadU(d, s + i);
-      top = hn::Max(top, x);
-      poison = hn::IfThenElse(hn::IsNaN(x), x, poison);
-    }
-  }
-  const float nan = hn::GetLane(hn::SumOfLanes(d, poison));
-  return std::isnan(nan) ? nan : hn::GetLane(hn::MaxOfLanes(d, top));
-}
-
-// Turns scores into exp(score - max) in place; those that are not seen become 0.
-HWY_ATTR void exponentiate(float max, size_t n, float* scores) {
-  if (std::isnan(max)) return;
-  if (max == kNever) {
-    std::fill(scores, scores + n, 0.0F);
-    return;
-  }
-  const F32 d;
-  const Vec shift = hn::Set(d, max);
-  for (size_t i = 0; i < n; i += hn::Lanes(d)) {
-    hn::StoreU(hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), shift)), d, scores + i);
-  }
-}
-
-// The sum of each row's lanes, in order; lanes that are not seen add 0. Rows in eights, so that one
-// row's chain of additions hides behind the others'.
-HWY_ATTR void sum_in_order(RowsAt scores, size_t n_rows, size_t n, BlockSoftmax* out) {
-  constexpr size_t kChains = 8;
-  for (size_t first = 0; first < n_rows; first += kChains) {
-    const size_t n_chains = std::min(kChains, n_rows - first);
-    float sum[kChains] = {};
-    const float* p[kChains];
-    for (size_t r = 0; r < kChains; ++r) {
-      p[r] = scores.first + (first + std::min(r, n_chains - 1)) * scores.stride;
-    }
-    for (size_t i = 0; i < n; ++i) {
-      for (size_t r = 0; r < kChains; ++r) sum[r] += p[r][i];
-    }
-    for (size_t r = 0; r < n_chains; ++r) {
-      BlockSoftmax& block = out[first + r];
-      block.sum = std::isnan(block.max) ? block.max : sum[r];
-    }
-  }
-}
 
 // Folds one block's result into the row's: blocks are merged in ordinal order.
 HWY_ATTR void merge_block(const BlockSoftmax& block, const float* partial, size_t head_dim,
@@ -175,16 +90,24 @@ HWY_ATTR void attend_block(const AttentionShape& shape, std::span<const QueryRow
   const float* queries[kRowsAtOnce] = {};
   for (size_t r = 0; r < rows.size(); ++r) queries[r] = rows[r].query;
   score_block<T>(queries, rows.size(), head_dim, groups, state.tile.data(), scores);
+  const BlockExtent extent(groups);
   for (size_t r = 0; r < rows.size(); ++r) {
     float* row = scores.first + r * n;
-    state.of_block[r].max = scale_and_mask(shape, rows[r], groups, row);
+    state.of_block[r].max = scale_and_mask(shape, rows[r], groups, extent, row);
     if (kept.first != nullptr) std::copy(row, row + n, kept.first + r * kept.stride);
     exponentiate(state.of_block[r].max, n, row);
   }
-  sum_in_order(scores, rows.size(), n, state.of_block.data());
-  if (rows.front().out == nullptr) return;
-  weigh_block<T>(groups, head_dim, rows.size(), scores, state.tile.data(),
-                 {state.partial.data(), head_dim});
+  float sums[kRowsAtOnce];
+  if (rows.front().out == nullptr) {
+    sum_weights(n, rows.size(), scores, sums);
+  } else {
+    weigh_block<T>(groups, head_dim, rows.size(), scores, state.tile.data(),
+                   {state.partial.data(), head_dim}, sums);
+  }
+  for (size_t r = 0; r < rows.size(); ++r) {
+    BlockSoftmax& block = state.of_block[r];
+    block.sum = std::isnan(block.max) ? block.max : sums[r];
+  }
 }
 
 HWY_ATTR void attend_block_of(const AttentionShape& shape, std::span<const QueryRow> rows,

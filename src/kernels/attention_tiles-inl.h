@@ -157,10 +157,11 @@ HWY_ATTR void score_block(const float* const* queries, size_t n_rows, size_t hea
 }
 
 // out[r][kN vectors of channels] goes on summing weight * value over the cells of the groups, in
-// order. Group g's values lie at values(g), its cells `stride` apart.
+// order. Group g's values lie at values(g), its cells `stride` apart. sums, where wanted, goes on
+// summing the weights themselves: other units of the processor add them meanwhile.
 template <typename T, int kR, int kN, typename Values>
 HWY_ATTR void weigh_tile(std::span<const CellGroup> groups, const Values& values, size_t stride,
-                         RowsAt weights, bool is_first, RowsAt out) {
+                         RowsAt weights, bool is_first, RowsAt out, float* sums) {
   const F32 d;
   const size_t n_lanes = hn::Lanes(d);
   Vec sum[kR][kN];
@@ -170,6 +171,8 @@ HWY_ATTR void weigh_tile(std::span<const CellGroup> groups, const Values& values
       sum[r][u] = is_first ? hn::Zero(d) : hn::LoadU(d, from + static_cast<size_t>(u) * n_lanes);
     }
   }
+  Vec total[kR];
+  for (int r = 0; r < kR; ++r) total[r] = hn::Set(d, sums == nullptr || is_first ? 0.0F : sums[r]);
   for (size_t g = 0; g < groups.size(); ++g) {
     const T* cells = values(g);
     const float* w = weights.first + g * kCellGroup;
@@ -180,6 +183,7 @@ HWY_ATTR void weigh_tile(std::span<const CellGroup> groups, const Values& values
       }
       for (int r = 0; r < kR; ++r) {
         const Vec weight = hn::Set(d, w[static_cast<size_t>(r) * weights.stride + i]);
+        total[r] = hn::Add(total[r], weight);
         for (int u = 0; u < kN; ++u) sum[r][u] = hn::MulAdd(weight, value[u], sum[r][u]);
       }
     }
@@ -187,24 +191,27 @@ HWY_ATTR void weigh_tile(std::span<const CellGroup> groups, const Values& values
   for (int r = 0; r < kR; ++r) {
     float* to = out.first + static_cast<size_t>(r) * out.stride;
     for (int u = 0; u < kN; ++u) hn::StoreU(sum[r][u], d, to + static_cast<size_t>(u) * n_lanes);
+    if (sums != nullptr) sums[r] = hn::GetLane(total[r]);
   }
 }
 
 template <typename T, int kN, typename Values>
 HWY_ATTR void weigh_rows(std::span<const CellGroup> groups, const Values& values, size_t stride,
-                         size_t n_rows, RowsAt weights, bool is_first, RowsAt out) {
+                         size_t n_rows, RowsAt weights, bool is_first, RowsAt out, float* sums) {
   size_t r = 0;
   const auto row = [&](RowsAt of) { return RowsAt{of.first + r * of.stride, of.stride}; };
+  const auto sums_at = [&] { return sums == nullptr ? nullptr : sums + r; };
   for (; r + kTileRows <= n_rows; r += kTileRows) {
-    weigh_tile<T, kTileRows, kN>(groups, values, stride, row(weights), is_first, row(out));
+    weigh_tile<T, kTileRows, kN>(groups, values, stride, row(weights), is_first, row(out),
+                                 sums_at());
   }
   const size_t n_left = n_rows - r;
   if (n_left == 3) {
-    weigh_tile<T, 3, kN>(groups, values, stride, row(weights), is_first, row(out));
+    weigh_tile<T, 3, kN>(groups, values, stride, row(weights), is_first, row(out), sums_at());
   } else if (n_left == 2) {
-    weigh_tile<T, 2, kN>(groups, values, stride, row(weights), is_first, row(out));
+    weigh_tile<T, 2, kN>(groups, values, stride, row(weights), is_first, row(out), sums_at());
   } else if (n_left == 1) {
-    weigh_tile<T, 1, kN>(groups, values, stride, row(weights), is_first, row(out));
+    weigh_tile<T, 1, kN>(groups, values, stride, row(weights), is_first, row(out), sums_at());
   }
 }
 
@@ -212,16 +219,17 @@ HWY_ATTR void weigh_rows(std::span<const CellGroup> groups, const Values& values
 template <typename T, typename Values>
 HWY_ATTR void weigh_groups(std::span<const CellGroup> groups, const Values& values, size_t stride,
                            size_t n_rows, size_t n_channels, RowsAt weights, bool is_first,
-                           RowsAt out) {
+                           RowsAt out, float* sums) {
   const size_t n_lanes = hn::Lanes(F32());
   size_t c = 0;
   const auto from = [&](size_t g) { return values(g) + c; };
   const auto to = [&] { return RowsAt{out.first + c, out.stride}; };
+  const auto sums_once = [&] { return c == 0 ? sums : nullptr; };
   for (; c + kTileUnits * n_lanes <= n_channels; c += kTileUnits * n_lanes) {
-    weigh_rows<T, kTileUnits>(groups, from, stride, n_rows, weights, is_first, to());
+    weigh_rows<T, kTileUnits>(groups, from, stride, n_rows, weights, is_first, to(), sums_once());
   }
   for (; c + n_lanes <= n_channels; c += n_lanes) {
-    weigh_rows<T, 1>(groups, from, stride, n_rows, weights, is_first, to());
+    weigh_rows<T, 1>(groups, from, stride, n_rows, weights, is_first, to(), sums_once());
   }
 }
 
@@ -244,15 +252,34 @@ void weigh_last_channels(std::span<const CellGroup> groups, size_t head_dim, siz
   }
 }
 
-// out[r][channel] = sum over the cells, in order, of weight * value.
+// The sum of each row's weights, in order; lanes that are no cells hold 0. Rows in eights, so that
+// one row's chain of additions hides behind the others'.
+inline void sum_weights(size_t n, size_t n_rows, RowsAt weights, float* sums) {
+  constexpr size_t kChains = 8;
+  for (size_t first = 0; first < n_rows; first += kChains) {
+    const size_t n_chains = std::min(kChains, n_rows - first);
+    float sum[kChains] = {};
+    const float* p[kChains];
+    for (size_t r = 0; r < kChains; ++r) {
+      p[r] = weights.first + (first + std::min(r, n_chains - 1)) * weights.stride;
+    }
+    for (size_t i = 0; i < n; ++i) {
+      for (size_t r = 0; r < kChains; ++r) sum[r] += p[r][i];
+    }
+    std::copy_n(sum, n_chains, sums + first);
+  }
+}
+
+// out[r][channel] = sum over the cells, in order, of weight * value; sums[r] = sum of the weights.
 template <typename T>
 HWY_ATTR void weigh_block(std::span<const CellGroup> groups, size_t head_dim, size_t n_rows,
-                          RowsAt weights, float* tile, RowsAt out) {
+                          RowsAt weights, float* tile, RowsAt out, float* sums) {
   const size_t n_whole = head_dim / hn::Lanes(F32()) * hn::Lanes(F32());
   weigh_last_channels<T>(groups, head_dim, n_whole, n_rows, weights, out);
+  if (n_whole == 0) sum_weights(groups.size() * kCellGroup, n_rows, weights, sums);
   const auto raw = [&](size_t g) { return reinterpret_cast<const T*>(groups[g].values); };
   if (std::is_same_v<T, float> || n_rows <= kTileRows) {
-    weigh_groups<T>(groups, raw, head_dim, n_rows, n_whole, weights, true, out);
+    weigh_groups<T>(groups, raw, head_dim, n_rows, n_whole, weights, true, out, sums);
     return;
   }
   for (size_t channel = 0; channel < n_whole; channel += kTileChannels) {
@@ -268,7 +295,7 @@ HWY_ATTR void weigh_block(std::span<const CellGroup> groups, size_t head_dim, si
       }
       weigh_groups<float>(some, values, kTileChannels, n_rows, n_channels,
                           {weights.first + first * kCellGroup, weights.stride}, first == 0,
-                          {out.first + channel, out.stride});
+                          {out.first + channel, out.stride}, channel == 0 ? sums : nullptr);
     }
   }
 }
