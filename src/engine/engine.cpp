@@ -43,6 +43,7 @@ struct Engine::Impl {
   EngineWeights weights;
   StepGraph graph;
   mutable kv::PagePool pool;
+  const std::shared_ptr<LogitPool> logit_pool = std::make_shared<LogitPool>();
 
   Impl(std::shared_ptr<const model::Model> m, const EngineOptions& o)
       : model(std::move(m)),
@@ -55,15 +56,31 @@ struct Engine::Impl {
   void check_items(std::span<const StepItem> items) const;
   StepLogits step(std::span<const StepItem> items);
   // Computes all items, chunk by chunk.
-  void run_items(std::span<const StepItem> items, std::vector<float>& out);
-  // Computes one chunk; logits of its wanted rows are appended to `out`.
-  void run_chunk(StepRows& rows, std::vector<float>& out);
+  void run_items(std::span<const StepItem> items, std::span<float> out);
+  // Computes one chunk; logits of its wanted rows fill `out`.
+  void run_chunk(StepRows& rows, std::span<float> out);
   // All that may fail before anything is computed.
   void prepare_chunk(StepRows& rows, size_t& n_done);
   static void end_block(RowBlock& block, const StepRows& rows);
   void turn_keys(int layer, const kv::Page& page, std::span<const int32_t> deltas,
                  std::byte* dst) const;
 };
+
+std::vector<float> LogitPool::take(size_t n) {
+  std::vector<float> values;
+  {
+    const std::lock_guard lock(mutex_);
+    values = std::move(spare_);
+    spare_.clear();
+  }
+  values.resize(n);
+  return values;
+}
+
+void LogitPool::give(std::vector<float> values) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (values.capacity() > spare_.capacity()) spare_ = std::move(values);
+}
 
 Engine::Engine(std::shared_ptr<const model::Model> model, const EngineOptions& options) {
   if (options.kernels == LinearKernels::kGgml && options.numerics != Numerics::kFast) {
@@ -152,12 +169,10 @@ void Engine::Impl::end_block(RowBlock& block, const StepRows& rows) {
   if (n_dropped > 0 && block.signals != nullptr) block.signals->follow_drop(sequence.cells_);
 }
 
-void Engine::Impl::run_chunk(StepRows& rows, std::vector<float>& out) {
+void Engine::Impl::run_chunk(StepRows& rows, std::span<float> out) {
   size_t n_done = 0;  // blocks whose cells exist
   bool is_computing = false;
-  const size_t n_before = out.size();
   try {
-    out.resize(n_before + rows.logit_rows.size() * static_cast<size_t>(model->config().n_vocab));
     prepare_chunk(rows, n_done);
     is_computing = true;
     for (const RowBlock& block : rows.blocks) {
@@ -167,7 +182,7 @@ void Engine::Impl::run_chunk(StepRows& rows, std::vector<float>& out) {
           std::span(rows.observed)
               .subspan(static_cast<size_t>(block.first_row), static_cast<size_t>(block.n_rows)));
     }
-    graph.run(std::span(out).subspan(n_before));
+    graph.run(out);
   } catch (...) {
     for (size_t i = 0; i < n_done; ++i) {
       const RowBlock& block = rows.blocks[i];
@@ -179,8 +194,14 @@ void Engine::Impl::run_chunk(StepRows& rows, std::vector<float>& out) {
   for (RowBlock& block : rows.blocks) end_block(block, rows);
 }
 
-void Engine::Impl::run_items(std::span<const StepItem> items, std::vector<float>& out) {
+void Engine::Impl::run_items(std::span<const StepItem> items, std::span<float> out) {
   StepRows rows;
+  size_t n_written = 0;
+  const auto run = [&] {
+    const size_t n = rows.logit_rows.size() * static_cast<size_t>(model->config().n_vocab);
+    run_chunk(rows, out.subspan(n_written, n));
+    n_written += n;
+  };
   const auto n_max = static_cast<size_t>(options.n_rows_max);
   for (const StepItem& item : items) {
     for (size_t at = 0; at < item.ids.size();) {
@@ -200,12 +221,13 @@ void Engine::Impl::run_items(std::span<const StepItem> items, std::vector<float>
         }
       }
       if (rows.ids.size() == n_max) {
-        run_chunk(rows, out);
+        run();
         rows = StepRows{};
       }
     }
   }
-  if (!rows.ids.empty()) run_chunk(rows, out);
+  if (!rows.ids.empty()) run();
+  EBB_CHECK(n_written == out.size());
 }
 
 StepLogits Engine::Impl::step(std::span<const StepItem> items) {
@@ -223,6 +245,8 @@ StepLogits Engine::Impl::step(std::span<const StepItem> items) {
       const size_t n = !any ? 0 : item.logits == LogitRows::kAll ? item.ids.size() : 1;
       out.first_row.push_back(out.first_row.back() + n);
     }
+    out.values = logit_pool->take(out.first_row.back() * out.n_vocab);
+    out.pool = logit_pool;
     run_items(items, out.values);
   } catch (...) {
     for (const StepItem& item : items)

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -27,8 +28,27 @@ struct StepItem {
   std::span<const uint8_t> observed = {};
 };
 
+// Memory of logits between steps: an answer may be many megabytes, and to have that much from the
+// system anew for each step costs a tenth of it.  Threads: any.
+class LogitPool {
+ public:
+  std::vector<float> take(size_t n);  // n values of any content
+  void give(std::vector<float> values) noexcept;
+
+ private:
+  std::mutex mutex_;
+  std::vector<float> spare_;
+};
+
 // Logits of the rows that were asked for, item by item.
 struct StepLogits {
+  StepLogits() = default;
+  StepLogits(StepLogits&&) = default;
+  StepLogits& operator=(StepLogits&&) = default;
+  ~StepLogits() {
+    if (pool) pool->give(std::move(values));
+  }
+
   size_t n_vocab = 0;
   std::vector<float> values;      // [n_vocab, n_rows]
   std::vector<size_t> first_row;  // [n_items + 1]
@@ -37,6 +57,8 @@ struct StepLogits {
     return std::span(values).subspan((first_row[item] + i) * n_vocab, n_vocab);
   }
   size_t n_rows(size_t item) const { return first_row[item + 1] - first_row[item]; }
+
+  std::shared_ptr<LogitPool> pool;  // takes the values back
 };
 
 // What the engine holds besides cells, in bytes.
