@@ -23,7 +23,7 @@ constexpr int kBudget = 256;        // cells kept by a policy at the end of the 
 constexpr int kCap = 512;           // cells that a capped cache may hold
 constexpr size_t kHistory = 512;    // tokens before the turn
 constexpr size_t kTurnPrompt = 64;  // the turn: a message and a reply
-constexpr size_t kTurnReply = 64;
+constexpr size_t kTurnReply = 100;  // as long as the replies of the validation protocol
 
 double milliseconds(const std::function<void()>& work) { return 1e3 * seconds_of(work); }
 

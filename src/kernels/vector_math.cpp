@@ -80,6 +80,22 @@ HWY_ATTR MeanAndSpread spread(const float* x, const float* low, const double* in
 
 constexpr size_t kUnits = 4;  // vectors of channels
 
+// sum[r][u] += x[r][a] * upper[a][unit u] over the rows [begin, end) of the triangle.
+template <size_t kN, size_t kFirstUnit>
+HWY_ATTR inline void add_rows(const float* upper, const float* x, size_t dim, size_t begin,
+                              size_t end, Floats (&sum)[kN][kUnits]) {
+  const F32 d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t a = begin; a < end; ++a) {
+    Floats value[kN];
+    for (size_t r = 0; r < kN; ++r) value[r] = hn::Set(d, x[r * dim + a]);
+    for (size_t u = kFirstUnit; u < kUnits; ++u) {
+      const Floats row = hn::LoadU(d, upper + a * dim + u * lanes);
+      for (size_t r = 0; r < kN; ++r) sum[r][u] = hn::MulAdd(value[r], row, sum[r][u]);
+    }
+  }
+}
+
 // Forms of kN rows: M x in float, one chain over the channels; its product with x in double.
 template <size_t kN>
 HWY_ATTR void forms(const float* upper, const float* x, size_t dim, double* out) {
@@ -91,14 +107,13 @@ HWY_ATTR void forms(const float* upper, const float* x, size_t dim, double* out)
     for (size_t r = 0; r < kN; ++r) {
       for (size_t u = 0; u < kUnits; ++u) sum[r][u] = hn::Zero(d);
     }
-    for (size_t a = 0; a < first + kUnits * lanes; ++a) {  // below it the triangle is zero
-      for (size_t u = 0; u < kUnits; ++u) {
-        const Floats row = hn::LoadU(d, upper + a * dim + first + u * lanes);
-        for (size_t r = 0; r < kN; ++r) {
-          sum[r][u] = hn::MulAdd(hn::Set(d, x[r * dim + a]), row, sum[r][u]);
-        }
-      }
-    }
+    add_rows<kN, 0>(upper + first, x, dim, 0, first, sum);
+    // The triangle's own squares: left of a row's diagonal unit it is zero.
+    static_assert(kUnits == 4);
+    add_rows<kN, 0>(upper + first, x, dim, first, first + lanes, sum);
+    add_rows<kN, 1>(upper + first, x, dim, first + lanes, first + 2 * lanes, sum);
+    add_rows<kN, 2>(upper + first, x, dim, first + 2 * lanes, first + 3 * lanes, sum);
+    add_rows<kN, 3>(upper + first, x, dim, first + 3 * lanes, first + 4 * lanes, sum);
     const F64 dd;
     const size_t half = hn::Lanes(dd);
     HWY_ALIGN float products[16];
