@@ -97,7 +97,7 @@ HWY_ATTR void attend_block(const AttentionShape& shape, std::span<const QueryRow
     if (kept.first != nullptr) std::copy(row, row + n, kept.first + r * kept.stride);
     exponentiate(state.of_block[r].max, n, row);
   }
-  float sums[kRowsAtOnce];
+  float sums[kRowsAtOnce] = {};
   if (rows.front().out == nullptr) {
     sum_weights(n, rows.size(), scores, sums);
   } else {

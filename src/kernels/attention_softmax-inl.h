@@ -25,8 +25,8 @@ namespace HWY_NAMESPACE {
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 // Sets what the row does not see of a group to minus infinity.
-HWY_ATTR void mask_group(const AttentionShape& shape, uint32_t now, const CellGroup& group,
-                         float* scores) {
+HWY_ATTR inline void mask_group(const AttentionShape& shape, uint32_t now, const CellGroup& group,
+                                float* scores) {
   const uint32_t first = group.ordinals[group.lane_begin].value;
   const uint32_t last = group.ordinals[group.lane_end - 1].value;
   const bool is_whole = group.lane_begin == 0 && group.lane_end == kCellGroup;
@@ -63,9 +63,9 @@ struct BlockExtent {
 };
 
 // Scales and masks the scores; returns their largest, or NaN where one is.
-HWY_ATTR float scale_and_mask(const AttentionShape& shape, const QueryRow& row,
-                              std::span<const CellGroup> groups, const BlockExtent& extent,
-                              float* scores) {
+HWY_ATTR inline float scale_and_mask(const AttentionShape& shape, const QueryRow& row,
+                                     std::span<const CellGroup> groups, const BlockExtent& extent,
+                                     float* scores) {
   const F32 d;
   const Vec scale = hn::Set(d, shape.scale);
   const size_t n = groups.size() * kCellGroup;
@@ -96,7 +96,7 @@ HWY_ATTR float scale_and_mask(const AttentionShape& shape, const QueryRow& row,
 }
 
 // Turns scores into exp(score - max) in place; those that are not seen become 0.
-HWY_ATTR void exponentiate(float max, size_t n, float* scores) {
+HWY_ATTR inline void exponentiate(float max, size_t n, float* scores) {
   if (std::isnan(max)) return;
   if (max == kNever) {
     std::fill(scores, scores + n, 0.0F);

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include "base/text.h"
@@ -244,7 +245,7 @@ std::string dose_section(const Analysis& analysis) {
 
 // Dark letters stay legible on every shade; the numbers are there for those who see no shades.
 std::string layer_cell(double share) {
-  const auto shade = [&](int full) { return 255 - static_cast<int>((255 - full) * share + 0.5); };
+  const auto shade = [&](int full) { return 255 - std::lround((255 - full) * share); };
   return fmt::format("<td style=\"background:rgb({},{},{})\">{:.0f}</td>", shade(86), shade(160),
                      shade(211), 100 * share);
 }
