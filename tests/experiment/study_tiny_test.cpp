@@ -312,6 +312,24 @@ TEST_P(StudyRun, AConversationThatCannotBeRunIsLeftOut) {
   EXPECT_EQ(store.units().size(), 2U);
 }
 
+// The smallest sizes of a preset must leave room for what its arms protect, also after a short
+// turn.
+TEST_P(StudyRun, EveryPresetRuns) {
+  if (slides()) GTEST_SKIP() << "one model is enough";
+  for (const Preset& preset : presets()) {
+    study_ =
+        parse_study(preset.text, preset.name, {"max_new=2", "seeds=2", "measures.cache_maps=0"});
+    std::vector<RunFailure> failures;
+    RunListener listener;
+    listener.on_failure = [&](const RunFailure& failure) { failures.push_back(failure); };
+    auto store = open(preset.name);
+    run_study(context_, data_.conversations, store, {}, listener);
+    for (const RunFailure& failure : failures)
+      ADD_FAILURE() << preset.name << ": " << failure.reason;
+    EXPECT_GE(store.units().size(), study_.arms.size()) << preset.name;
+  }
+}
+
 TEST_P(StudyRun, ForcedRepliesAreNotTheArmsOwn) {
   study_ = parse_study(study_text("recorded"), "test",
                        {"measures.generate=false", "statistics.primary=kl"});
