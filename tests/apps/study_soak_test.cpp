@@ -34,7 +34,8 @@ TEST_F(StudyProcess, RandomKillsDoNotShowInAnyFile) {
     ASSERT_THAT(differences(exports_of("parts"), whole), IsEmpty());
     testing::fs::remove_all(in_folder("parts"));
   }
-  EXPECT_GT(n_kills, 75);
+  // A study that goes on has less left to do, so that some end before they are killed.
+  EXPECT_GE(n_kills, 30);
   std::printf("30 studies, %d kills at random moments, every file the same\n", n_kills);
 }
 
