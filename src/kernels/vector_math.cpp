@@ -1,5 +1,7 @@
 #include "kernels/vector_math.h"
 
+#include <cmath>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/vector_math.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
@@ -148,6 +150,65 @@ HWY_ATTR void forms_of(const float* upper, const float* x, size_t dim, size_t n,
   for (; t < n; ++t) forms<1>(upper, x + t * dim, dim, out + t);
 }
 
+// sum[r] += |elements [first, first + kU vectors) of W x_r|.
+template <size_t kN, size_t kU>
+HWY_ATTR void add_magnitudes(const float* weights, const float* x, size_t dim, size_t n_out,
+                             size_t first, double* sum) {
+  const F32 d;
+  const size_t lanes = hn::Lanes(d);
+  Floats y[kN][kU];
+  for (size_t r = 0; r < kN; ++r) {
+    for (size_t u = 0; u < kU; ++u) y[r][u] = hn::Zero(d);
+  }
+  for (size_t c = 0; c < dim; ++c) {
+    Floats row[kU];
+    for (size_t u = 0; u < kU; ++u) row[u] = hn::LoadU(d, weights + c * n_out + first + u * lanes);
+    for (size_t r = 0; r < kN; ++r) {
+      const Floats value = hn::Set(d, x[r * dim + c]);
+      for (size_t u = 0; u < kU; ++u) y[r][u] = hn::MulAdd(value, row[u], y[r][u]);
+    }
+  }
+  const F64 dd;
+  const size_t half = hn::Lanes(dd);
+  HWY_ALIGN float magnitudes[16];
+  for (size_t r = 0; r < kN; ++r) {
+    Doubles total = hn::Zero(dd);
+    for (size_t u = 0; u < kU; ++u) {
+      hn::Store(hn::Abs(y[r][u]), d, magnitudes);
+      for (size_t i = 0; i < lanes; i += half) total = hn::Add(total, load(magnitudes + i));
+    }
+    sum[r] += hn::GetLane(hn::SumOfLanes(dd, total));
+  }
+}
+
+template <size_t kN>
+HWY_ATTR void l1_of(const float* weights, const float* x, size_t dim, size_t n_out, double* out) {
+  const size_t lanes = hn::Lanes(F32());
+  for (size_t r = 0; r < kN; ++r) out[r] = 0.0;
+  size_t e = 0;
+  for (; e + kUnits * lanes <= n_out; e += kUnits * lanes) {
+    add_magnitudes<kN, kUnits>(weights, x, dim, n_out, e, out);
+  }
+  for (; e + lanes <= n_out; e += lanes) {
+    add_magnitudes<kN, 1>(weights, x, dim, n_out, e, out);
+  }
+  for (; e < n_out; ++e) {
+    for (size_t r = 0; r < kN; ++r) {
+      float y = 0.0F;
+      for (size_t c = 0; c < dim; ++c) y = std::fma(x[r * dim + c], weights[c * n_out + e], y);
+      out[r] += std::fabs(y);
+    }
+  }
+}
+
+HWY_ATTR void l1_all(const float* weights, const float* x, size_t dim, size_t n_out, size_t n,
+                     double* out) {
+  constexpr size_t kRows = 4;
+  size_t t = 0;
+  for (; t + kRows <= n; t += kRows) l1_of<kRows>(weights, x + t * dim, dim, n_out, out + t);
+  for (; t < n; ++t) l1_of<1>(weights, x + t * dim, dim, n_out, out + t);
+}
+
 HWY_ATTR double exponentiate_all(double most, double* values, size_t n) {
   const F64 d;
   const size_t lanes = hn::Lanes(d);
@@ -179,6 +240,7 @@ HWY_EXPORT(add_scaled_to);
 HWY_EXPORT(spread);
 HWY_EXPORT(forms_of);
 HWY_EXPORT(exponentiate_all);
+HWY_EXPORT(l1_all);
 
 }  // namespace
 
@@ -209,6 +271,14 @@ void quadratic_forms(std::span<const float> upper, std::span<const float> x,
   const size_t dim = x.size() / out.size();
   EBB_CHECK(x.size() == dim * out.size() && upper.size() == dim * dim);
   HWY_DYNAMIC_DISPATCH(forms_of)(upper.data(), x.data(), dim, out.size(), out.data());
+}
+
+void projected_l1(std::span<const float> weights, std::span<const float> x, size_t n_out,
+                  std::span<double> out) {
+  if (out.empty()) return;
+  const size_t dim = x.size() / out.size();
+  EBB_CHECK(x.size() == dim * out.size() && weights.size() == dim * n_out);
+  HWY_DYNAMIC_DISPATCH(l1_all)(weights.data(), x.data(), dim, n_out, out.size(), out.data());
 }
 
 double exponentiate(double most, std::span<double> values) {

@@ -25,6 +25,10 @@ MeanAndSpread spread_of(std::span<const float> x, std::span<const float> low,
 // vectors), the rest is in double.  Shape: upper [d, d], M's upper triangle with everything
 // off the diagonal doubled and zeros below; x [d, n].
 void quadratic_forms(std::span<const float> upper, std::span<const float> x, std::span<double> out);
+// out[t] = |W x_t|_1 for the rows of x: W x in float, its magnitudes summed in double.
+// Shape: weights [n_out, d], column c of W at c * n_out; x [d, n].
+void projected_l1(std::span<const float> weights, std::span<const float> x, size_t n_out,
+                  std::span<double> out);
 // values[i] = exp(values[i] - most); minus infinity gives 0. Returns the sum.
 double exponentiate(double most, std::span<double> values);
 

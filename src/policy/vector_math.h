@@ -10,6 +10,7 @@ using kernels::dot;
 using kernels::exponentiate;
 using kernels::MeanAndSpread;
 using kernels::norm2;
+using kernels::projected_l1;
 using kernels::quadratic_forms;
 using kernels::spread_of;
 
