@@ -8,15 +8,9 @@ namespace {
 // Tasks a thread, so that one that takes longer than the others is not waited for.
 constexpr int kTasksPerThread = 3;
 // Fewer cells than this are read sooner than their parts are put together.
-constexpr uint32_t kCellsWorthSplitting = 512;
+constexpr size_t kCellsWorthSplitting = 512;
 // Rows of one sequence from which its own rows make good use of the cells.
 constexpr int kRowsWorthSharing = 12;
-
-uint32_t n_cells(const std::vector<kernels::CellRun>& runs) {
-  uint32_t n = 0;
-  for (const kernels::CellRun& run : runs) n += run.end - run.begin;
-  return n;
-}
 
 bool is_same(const kernels::CellRun& a, const kernels::CellRun& b) {
   return a.keys == b.keys && a.values == b.values && a.hidden == b.hidden && a.begin == b.begin &&
@@ -133,7 +127,7 @@ class Planner {
       const int n_parts = std::min(n_wanted, n_blocks);
       const bool is_cut = task.n_blocks == 1 && !gathers_weights(task.first_block) &&
                           n_rows <= static_cast<int>(kernels::kAttentionRows) && n_parts > 1 &&
-                          n_cells(cells) >= kCellsWorthSplitting;
+                          kernels::n_cells_of(cells) >= kCellsWorthSplitting;
       if (!is_cut) {
         cut.push_back(task);
         continue;

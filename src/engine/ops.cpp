@@ -139,8 +139,7 @@ void attend_alone(LayerOp& op, const AttendTask& task, std::span<const kernels::
   }
   thread_local std::vector<int64_t> sums;
   thread_local std::vector<uint32_t> targets;
-  size_t n_cells = 0;
-  for (const kernels::CellRun& run : runs) n_cells += run.end - run.begin;
+  const size_t n_cells = kernels::n_cells_of(runs);
   sums.assign(n_cells, 0);
   targets.assign(queries.size(), 0);
   kernels::attend(op.shape, runs, queries, scratch,

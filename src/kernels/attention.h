@@ -129,5 +129,6 @@ void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
 void merge_parts(const AttentionShape& shape, std::span<const QueryRow> rows,
                  const BlockResults& results);
 size_t n_blocks_at_most(std::span<const CellRun> runs);
+size_t n_cells_of(std::span<const CellRun> runs);
 
 }  // namespace ebb::kernels

@@ -62,6 +62,12 @@ void AttentionScratch::State::reserve(const AttentionShape& shape, size_t n_rows
   if (keeps_scores) grow(kept, groups.size() * kCellGroup * n_rows);
 }
 
+size_t n_cells_of(std::span<const CellRun> runs) {
+  size_t n = 0;
+  for (const CellRun& run : runs) n += run.end - run.begin;
+  return n;
+}
+
 size_t n_blocks_at_most(std::span<const CellRun> runs) {
   size_t n = 0;
   uint32_t before = UINT32_MAX;

@@ -83,16 +83,20 @@ void keep_by_quota(const HeadWork& work, const Allocator& allocator, const Event
   }
 }
 
+// The one tie rule: the higher score, then the more recent cell.
+bool beats(std::span<const float> scores, std::span<const Ordinal> ordinals, uint32_t a,
+           uint32_t b) {
+  if (scores[a] != scores[b]) return scores[a] > scores[b];
+  return ordinals[a] > ordinals[b];
+}
+
 // A cap drops one cell a step: one pass finds it.
 std::vector<uint8_t> all_but_worst(const HeadWork& work) {
   std::vector<uint8_t> flags = stays_anyway(work, work.count);
-  std::optional<size_t> worst;
-  for (size_t i = 0; i < flags.size(); ++i) {
+  std::optional<uint32_t> worst;
+  for (uint32_t i = 0; i < flags.size(); ++i) {
     if (flags[i] != 0) continue;
-    const bool is_worse =
-        !worst || work.score[i] < work.score[*worst] ||
-        (work.score[i] == work.score[*worst] && work.ordinals[i] < work.ordinals[*worst]);
-    if (is_worse) worst = i;
+    if (!worst || beats(work.score, work.ordinals, *worst, i)) worst = i;
   }
   EBB_CHECK(worst.has_value());
   std::fill(flags.begin(), flags.end(), uint8_t{1});
@@ -164,10 +168,7 @@ std::vector<uint8_t> protected_cells(const Protection& protection,
 std::vector<uint32_t> top_cells(std::span<const float> scores, std::span<const Ordinal> ordinals,
                                 std::vector<uint32_t> candidates, int64_t n_keep) {
   EBB_CHECK(n_keep >= 0 && n_keep <= static_cast<int64_t>(candidates.size()));
-  const auto is_better = [&](uint32_t a, uint32_t b) {
-    if (scores[a] != scores[b]) return scores[a] > scores[b];
-    return ordinals[a] > ordinals[b];
-  };
+  const auto is_better = [&](uint32_t a, uint32_t b) { return beats(scores, ordinals, a, b); };
   const auto cut = candidates.begin() + n_keep;
   if (cut != candidates.end()) {
     std::nth_element(candidates.begin(), cut, candidates.end(), is_better);
