@@ -120,14 +120,14 @@ void bench_ours(benchmark::State& state, const Type& type, const Shape& shape,
   }
   const auto x = random_floats(static_cast<size_t>(shape.n_in * n_rows), 1.0F);
   std::vector<float> y(static_cast<size_t>(shape.n_out * n_rows));
-  std::vector<float> prepared(prepared_bytes(weights[0].form(), shape.n_in, n_rows) / 4 + 1);
+  const ActivationForm form = form_for(weights[0], n_rows, isa);
+  std::vector<float> prepared(prepared_bytes(form, shape.n_in, n_rows) / 4 + 1);
   size_t at = 0;
   Fastest fastest;
   for (auto _ : state) {
     const PackedWeight& weight = weights[at++ % weights.size()];
     fastest.time([&] {
-      prepare_rows(weight.form(), {x.data(), shape.n_in, shape.n_in}, 0, n_rows, prepared.data(),
-                   isa);
+      prepare_rows(form, {x.data(), shape.n_in, shape.n_in}, 0, n_rows, prepared.data(), isa);
       multiply({.weight = weight,
                 .prepared = prepared.data(),
                 .n_rows = n_rows,
@@ -211,8 +211,8 @@ void bench_ggml(benchmark::State& state, const Type& type, const Shape& shape) {
 // Fixed counts: the setup runs once, and the run takes the same time on every machine.
 void add(const std::string& name, auto function) {
   for (const auto& [n_rows, n_iterations] :
-       {std::pair{1, 400}, std::pair{4, 200}, std::pair{16, 100}, std::pair{64, 30},
-        std::pair{512, 6}}) {
+       {std::pair{1, 400}, std::pair{4, 200}, std::pair{16, 100}, std::pair{32, 50},
+        std::pair{64, 30}, std::pair{512, 6}}) {
     benchmark::RegisterBenchmark(name.c_str(), function)
         ->Arg(n_rows)
         ->Unit(benchmark::kMicrosecond)
@@ -223,7 +223,7 @@ void add(const std::string& name, auto function) {
 void add_type(const Type& type, const Shape& shape) {
   const std::string where = std::string(name_of(type.ours)) + "/" + std::to_string(shape.n_in) +
                             "x" + std::to_string(shape.n_out);
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
+  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAmx}) {
     if (!can_run(isa)) {
       continue;
     }
@@ -248,7 +248,7 @@ int main(int argc, char** argv) {
       }
     }
   }
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
+  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAmx}) {
     if (can_run(isa)) {
       const std::string on = "prepare/" + std::string(name_of(isa));
       benchmark::RegisterBenchmark((on + "/int15").c_str(), bench_prepare, ActivationForm::kInt15,

@@ -31,7 +31,7 @@ void run_prepare(ggml_tensor* dst, int ith, int nth, void* userdata) {
   const int64_t n_rows = x->ne[1];
   const kernels::ActivationRows rows{static_cast<const float*>(x->data), x->ne[0],
                                      static_cast<int64_t>(x->nb[1] / sizeof(float))};
-  kernels::prepare_rows(op.linear->packed->form(), rows, n_rows * ith / nth,
+  kernels::prepare_rows(kernels::form_for(*op.linear->packed, n_rows), rows, n_rows * ith / nth,
                         n_rows * (ith + 1) / nth, dst->data);
 }
 
@@ -152,12 +152,13 @@ struct StepGraph::Impl {
   ggml_tensor* linear(ggml_tensor* x, const Linear& layer) {
     if (!layer.packed) return ggml_mul_mat(context.get(), layer.tensor, x);
     linears.push_back({&layer});
-    const kernels::ActivationForm form = layer.packed->form();
+    const kernels::ActivationForm form = kernels::form_for(*layer.packed, x->ne[1]);
     ggml_tensor*& ready = prepared[{x, form}];
     if (ready == nullptr) {
       const size_t bytes = kernels::prepared_row_bytes(form, layer.n_in);
-      ready = custom(GGML_TYPE_I8, static_cast<int64_t>(bytes), x->ne[1], {x}, run_prepare,
-                     &linears.back());
+      ready =
+          custom(GGML_TYPE_I8, static_cast<int64_t>(bytes),
+                 kernels::prepared_row_count(form, x->ne[1]), {x}, run_prepare, &linears.back());
     }
     return custom(GGML_TYPE_F32, layer.n_out, x->ne[1], {ready}, run_multiply, &linears.back());
   }

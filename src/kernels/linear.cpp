@@ -3,6 +3,7 @@
 #include "kernels/linear.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 #include "kernels/linear_kernels.h"
@@ -24,7 +25,7 @@ GroupRange group_share(int64_t n_groups, int ith, int nth) {
 
 class Walk {
  public:
-  Walk(const LinearCall& call)
+  explicit Walk(const LinearCall& call)
       : call_(call),
         kernels_(kernels_of(call.isa)),
         row_bytes_(prepared_row_bytes(call.weight.form(), call.weight.n_in())) {}
@@ -73,6 +74,8 @@ class Walk {
         return n_groups == 1 ? kernels_.int15[block_type][n_rows] : nullptr;
       case ActivationForm::kInt8:
         return n_groups == 1 ? kernels_.int8[block_type][n_rows] : nullptr;
+      case ActivationForm::kBf16:
+        break;
     }
     return nullptr;
   }
@@ -101,17 +104,8 @@ class Walk {
     choice.function(tile);
     for (int g = 0; g < choice.n_groups; ++g) {
       for (int r = 0; r < choice.n_rows; ++r) {
-        write(out + (g * choice.n_rows + r) * kGroupOutputs, group + g, row + r);
+        call_.write(out + (g * choice.n_rows + r) * kGroupOutputs, group + g, row + r);
       }
-    }
-  }
-
-  void write(const float* sums, int64_t group, int64_t row) const {
-    const int64_t first = group * kGroupOutputs;
-    const int64_t n = std::min<int64_t>(kGroupOutputs, call_.weight.n_out() - first);
-    float* y = call_.y + row * call_.y_stride + first;
-    for (int64_t i = 0; i < n; ++i) {
-      y[i] = call_.bias == nullptr ? sums[i] : sums[i] + call_.bias[first + i];
     }
   }
 
@@ -122,6 +116,30 @@ class Walk {
 
 }  // namespace
 
+void LinearCall::write(const float* sums, int64_t group, int64_t row) const {
+  const int64_t first = group * kGroupOutputs;
+  const int64_t n = std::min<int64_t>(kGroupOutputs, weight.n_out() - first);
+  float* out = y + row * y_stride + first;
+  const float* added = bias == nullptr ? nullptr : bias + first;
+  // A whole group is by far the commonest: its loops have a fixed length.
+  if (n == kGroupOutputs && added == nullptr) {
+    std::memcpy(out, sums, kGroupOutputs * sizeof(float));
+  } else if (n == kGroupOutputs) {
+    for (int i = 0; i < kGroupOutputs; ++i) out[i] = sums[i] + added[i];
+  } else {
+    for (int64_t i = 0; i < n; ++i) out[i] = added == nullptr ? sums[i] : sums[i] + added[i];
+  }
+}
+
+// A matrix unit turns weights into bfloat16 first, which few rows do not pay for.
+constexpr int64_t kFewestMatrixRows = 32;
+
+ActivationForm form_for(const PackedWeight& weight, int64_t n_rows, Isa isa) {
+  const ActivationForm form = weight.form();
+  const bool may_round = form == ActivationForm::kInt8 && n_rows >= kFewestMatrixRows;
+  return may_round && kernels_of(isa).matrix != nullptr ? ActivationForm::kBf16 : form;
+}
+
 OutputRange output_share(int64_t n_out, int ith, int nth) {
   const GroupRange groups = group_share((n_out + kGroupOutputs - 1) / kGroupOutputs, ith, nth);
   return {std::min(groups.begin * kGroupOutputs, n_out),
@@ -131,6 +149,9 @@ OutputRange output_share(int64_t n_out, int ith, int nth) {
 void multiply(const LinearCall& call) {
   EBB_DCHECK(call.prepared != nullptr && call.y != nullptr);
   EBB_DCHECK(call.nth >= 1 && call.ith >= 0 && call.ith < call.nth);
+  if (form_for(call.weight, call.n_rows, call.isa) == ActivationForm::kBf16) {
+    return multiply_matrix(*kernels_of(call.isa).matrix, call);
+  }
   Walk(call).run();
 }
 

@@ -3,10 +3,12 @@
 // kReference: float32 weights and activations, one fused multiply-add per input in order.
 // kStrict:    block-quantised weights keep the file's integers, activations 15-bit integers with a
 //             scale per 32 inputs; exact integer dots, float32 sums over blocks in order.
-// kFast:      the same with 8-bit activations.
+// kFast:      the same with 8-bit activations; where the processor has a matrix unit and there are
+//             many rows, weights and activations rounded to bfloat16 and float32 sums.
 // Float weights run as kReference in every arithmetic, converted as they are read.
 // An output's bits depend on its row and its weights alone: not on the number of rows, on how rows
-// or outputs are split, on threads or on the instruction set.
+// or outputs are split, on threads or on the instruction set. The matrix unit is the one exception:
+// kFast may give a row other bits among many rows than among few.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +20,7 @@ namespace ebb::kernels {
 
 struct LinearCall {
   const PackedWeight& weight;
-  const void* prepared = nullptr;  // [n_in, n_rows] in weight.form(), from prepare_rows
+  const void* prepared = nullptr;  // [n_in, n_rows] in form_for(weight, n_rows, isa)
   int64_t n_rows = 0;
   float* y = nullptr;  // [n_out, n_rows], rows y_stride floats apart
   int64_t y_stride = 0;
@@ -26,7 +28,13 @@ struct LinearCall {
   int ith = 0;                  // this thread's share, a contiguous run of 16-output groups
   int nth = 1;
   Isa isa = Isa::kBest;
+
+  // Puts the sums of one row and one group of 16 outputs where they belong.
+  void write(const float* sums, int64_t group, int64_t row) const;
 };
+
+// How the rows of a call must be prepared.
+ActivationForm form_for(const PackedWeight& weight, int64_t n_rows, Isa isa = Isa::kBest);
 
 // Threads: the shares of one call may run at once; they write disjoint outputs.
 void multiply(const LinearCall& call);

@@ -7,7 +7,7 @@
 
 namespace ebb::kernels {
 
-enum class Isa : uint8_t { kBest, kPortable, kAvx2, kAvx512Vnni };
+enum class Isa : uint8_t { kBest, kPortable, kAvx2, kAvx512Vnni, kAmx };
 
 // Whether this processor (and this build) can run it; kBest and kPortable always can.
 bool can_run(Isa isa);

@@ -31,6 +31,26 @@ using TileFunction = void (*)(const LinearTile& tile);
 // n blocks of 32 floats -> n Int15Block or Int8Block.
 using QuantiseFunction = void (*)(const float* x, int64_t n_blocks, void* out);
 
+// Matrix units: 32 rows times one or two groups of 16 outputs, both in bfloat16, sums in float32.
+inline constexpr int kMatrixRows = 32;
+inline constexpr int kMatrixGroups = 2;
+struct MatrixTile {
+  const uint16_t* rows[2];     // 16 rows each, [32 inputs, 16 rows] a block of inputs
+  const uint16_t* weights[2];  // [2 inputs, 16 outputs, 16] a block; the second null: one group
+  int64_t n_blocks = 0;        // of 32 inputs
+  float* out = nullptr;        // [16, 32 rows, groups]
+};
+struct MatrixKernels {
+  // 32 inputs of one row -> out.
+  void (*round_block)(const float* x, uint16_t* out);
+  // A packed group -> n_in / 32 blocks of MatrixTile::weights.  [type - kQ4_0]
+  void (*dequantise[kNumBlockTypes])(const uint8_t* group, int64_t n_in, uint16_t* out);
+  void (*multiply)(const MatrixTile& tile);
+  // Around multiply(), on the thread that calls it.
+  void (*begin)();
+  void (*end)();
+};
+
 // Null where an instruction set has no function for that many rows or groups; one row and one group
 // always exist.
 struct KernelTable {
@@ -39,14 +59,25 @@ struct KernelTable {
   TileFunction float32[kNumFloatTypes][kMaxTileRows + 1][kMaxTileGroups + 1];
   QuantiseFunction quantise_int15;
   QuantiseFunction quantise_int8;
+  const MatrixKernels* matrix = nullptr;  // for many rows in kFast; null where there is no unit
 };
 
 const KernelTable& portable_kernels();
 #if defined(__x86_64__)
 const KernelTable& avx2_kernels();
 const KernelTable& avx512_vnni_kernels();
+const KernelTable& amx_kernels();
+// Asks the system for the matrix unit, once for the process.
+bool may_use_amx();
 #endif
 // Requires: can_run(isa).
 const KernelTable& kernels_of(Isa isa);
+
+// Row `row` of a matrix into rows prepared as kBf16, spread over the blocks of its 16 rows.
+void round_row(const MatrixKernels& kernels, const float* x, int64_t n_in, int64_t row,
+               void* prepared);
+struct LinearCall;
+// multiply() of linear.h for such rows.
+void multiply_matrix(const MatrixKernels& kernels, const LinearCall& call);
 
 }  // namespace ebb::kernels

@@ -24,12 +24,29 @@ size_t prepared_row_bytes(ActivationForm form, int64_t n_in) {
       return n / kBlockInputs * sizeof(Int15Block);
     case ActivationForm::kInt8:
       return n / kBlockInputs * sizeof(Int8Block);
+    case ActivationForm::kBf16:
+      return n * sizeof(uint16_t);
   }
   return 0;
 }
 
+int64_t prepared_row_count(ActivationForm form, int64_t n_rows) {
+  if (form != ActivationForm::kBf16) return n_rows;
+  return (n_rows + kMatrixRows - 1) / kMatrixRows * kMatrixRows;
+}
+
 size_t prepared_bytes(ActivationForm form, int64_t n_in, int64_t n_rows) {
-  return prepared_row_bytes(form, n_in) * static_cast<size_t>(n_rows);
+  return prepared_row_bytes(form, n_in) * static_cast<size_t>(prepared_row_count(form, n_rows));
+}
+
+void round_row(const MatrixKernels& kernels, const float* x, int64_t n_in, int64_t row,
+               void* prepared) {
+  const int64_t n_blocks = n_in / kBlockInputs;
+  const int64_t first = row / kPreparedRows * n_blocks * kPreparedRows + row % kPreparedRows;
+  auto* out = static_cast<uint16_t*>(prepared) + first * kBlockInputs;
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    kernels.round_block(x + b * kBlockInputs, out + b * kPreparedRows * kBlockInputs);
+  }
 }
 
 void prepare_rows(ActivationForm form, const ActivationRows& rows, int64_t row_begin,
@@ -49,6 +66,10 @@ void prepare_rows(ActivationForm form, const ActivationRows& rows, int64_t row_b
         break;
       case ActivationForm::kInt8:
         kernels.quantise_int8(x, rows.n_in / kBlockInputs, out);
+        break;
+      case ActivationForm::kBf16:
+        EBB_DCHECK(kernels.matrix != nullptr);
+        round_row(*kernels.matrix, x, rows.n_in, row, prepared);
         break;
     }
   }

@@ -13,7 +13,8 @@ namespace ebb::kernels {
 enum class ActivationForm : uint8_t {
   kFloat32,  // as they are
   kInt15,    // 128 * high + low: |value| <= 16256, rounded to nearest
-  kInt8      // |value| <= 127
+  kInt8,     // |value| <= 127
+  kBf16      // rounded to bfloat16, in tiles for a matrix unit
 };
 
 // 32 activations of one row: x[i] ~ scale * (128 * high[i] + low[i]).
@@ -37,11 +38,19 @@ struct Int8Block {
   int32_t half_sum[2];
 };
 
+// kBf16: rows lie in blocks of [32 inputs, 16 rows], all blocks of 16 rows one after the other, and
+// the matrix unit reads 32 rows at a time, whatever the last of them hold.
+inline constexpr int kPreparedRows = 16;
+
+// Of few rows; linear.h says what many rows take.
 ActivationForm activation_form(WeightType type, Arithmetic arithmetic);
 
-// Bytes of one prepared row, and of a matrix of them.  Rows lie one after the other.
+// Bytes of one prepared row, and of a matrix of them, which for kBf16 has room for whole tiles.
+// Rows lie one after the other but for kBf16.
 size_t prepared_row_bytes(ActivationForm form, int64_t n_in);
 size_t prepared_bytes(ActivationForm form, int64_t n_in, int64_t n_rows);
+// Rows that prepared_bytes has room for.
+int64_t prepared_row_count(ActivationForm form, int64_t n_rows);
 
 // Activations as the layer before wrote them.  Shape: [n_in, n_rows], rows `stride` floats apart.
 struct ActivationRows {
@@ -52,8 +61,8 @@ struct ActivationRows {
 
 // Prepares rows [row_begin, row_end) into `prepared`, which holds all rows of the matrix.
 // A block with a NaN or an infinity gets a NaN scale: its row's outputs become NaN, never a number.
-// Requires: prepared aligned to 4 bytes; n_in a multiple of 32 for the integer forms.
-// Threads: disjoint row ranges may run at once.
+// Requires: prepared aligned to 4 bytes; n_in a multiple of 32 for all forms but kFloat32; for
+// kBf16 an isa that has a matrix unit. Threads: disjoint row ranges may run at once.
 void prepare_rows(ActivationForm form, const ActivationRows& rows, int64_t row_begin,
                   int64_t row_end, void* prepared, Isa isa = Isa::kBest);
 

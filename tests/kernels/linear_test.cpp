@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "emulated_matrix.h"
 #include "kernels/packed_block.h"
 
 namespace ebb::kernels {
@@ -21,7 +22,7 @@ constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  Weight
                                     WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ5_0,
                                     WeightType::kQ5_1, WeightType::kQ8_0, WeightType::kQ4_K,
                                     WeightType::kQ5_K, WeightType::kQ6_K};
-constexpr Isa kAllIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni};
+constexpr Isa kAllIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAmx};
 
 ggml_type ggml_type_of(WeightType type) {
   constexpr ggml_type kTypes[kNumWeightTypes] = {GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16,
@@ -68,9 +69,9 @@ struct FileWeight {
 
 std::vector<float> run(const PackedWeight& weight, const std::vector<float>& x, int64_t n_rows,
                        Isa isa = Isa::kBest, int nth = 1, const float* bias = nullptr) {
-  std::vector<uint8_t> prepared(prepared_bytes(weight.form(), weight.n_in(), n_rows));
-  prepare_rows(weight.form(), {x.data(), weight.n_in(), weight.n_in()}, 0, n_rows, prepared.data(),
-               isa);
+  const ActivationForm form = form_for(weight, n_rows, isa);
+  std::vector<uint8_t> prepared(prepared_bytes(form, weight.n_in(), n_rows));
+  prepare_rows(form, {x.data(), weight.n_in(), weight.n_in()}, 0, n_rows, prepared.data(), isa);
   std::vector<float> y(static_cast<size_t>(weight.n_out() * n_rows),
                        std::numeric_limits<float>::quiet_NaN());
   for (int ith = 0; ith < nth; ++ith) {
@@ -168,7 +169,7 @@ TEST_P(LinearOfType, GivesARowTheSameBitsInAnyCompany) {
       const std::vector<float> some(x.begin(), x.begin() + n_rows * n_in);
       const std::vector<float> expected(alone.begin(), alone.begin() + n_rows * 50);
       for (const Isa isa : kAllIsas) {
-        if (can_run(isa)) {
+        if (can_run(isa) && form_for(packed, n_rows, isa) != ActivationForm::kBf16) {
           EXPECT_TRUE(same_bits(run(packed, some, n_rows, isa), expected))
               << n_rows << " rows on " << name_of(isa);
         }
@@ -176,6 +177,96 @@ TEST_P(LinearOfType, GivesARowTheSameBitsInAnyCompany) {
     }
   }
 }
+
+#if defined(__x86_64__)
+// A matrix unit by itself, whatever form_for says.
+std::vector<float> run_matrix(const MatrixKernels& kernels, const PackedWeight& weight,
+                              const std::vector<float>& x, int64_t n_rows, int nth = 1,
+                              const float* bias = nullptr) {
+  std::vector<uint8_t> prepared(prepared_bytes(ActivationForm::kBf16, weight.n_in(), n_rows), 0xFF);
+  for (int64_t row = 0; row < n_rows; ++row) {
+    round_row(kernels, x.data() + row * weight.n_in(), weight.n_in(), row, prepared.data());
+  }
+  std::vector<float> y(static_cast<size_t>(weight.n_out() * n_rows),
+                       std::numeric_limits<float>::quiet_NaN());
+  for (int ith = 0; ith < nth; ++ith) {
+    multiply_matrix(kernels, {.weight = weight,
+                              .prepared = prepared.data(),
+                              .n_rows = n_rows,
+                              .y = y.data(),
+                              .y_stride = weight.n_out(),
+                              .bias = bias,
+                              .ith = ith,
+                              .nth = nth});
+  }
+  return y;
+}
+
+std::vector<std::pair<std::string, const MatrixKernels*>> matrix_units() {
+  std::vector<std::pair<std::string, const MatrixKernels*>> out;
+  if (can_emulate_matrix()) out.emplace_back("emulated", &emulated_matrix_kernels());
+  if (can_run(Isa::kAmx)) out.emplace_back("amx", kernels_of(Isa::kAmx).matrix);
+  return out;
+}
+
+// Both sides rounded to bfloat16, nine bits each: nearer than eight bits a block of activations.
+constexpr double kMatrixError = 1e-3;
+
+TEST_P(LinearOfType, IsNearTheExactProductOnAMatrixUnit) {
+  if (!is_block_quantised(GetParam())) return;
+  if (matrix_units().empty()) GTEST_SKIP() << "no matrix unit, and none can be emulated";
+  const bool is_small = block_elements(GetParam()) < 256;
+  for (const int64_t n_in : {is_small ? 32 : 256, is_small ? 576 : 768, 4096}) {
+    const FileWeight weight(GetParam(), n_in, 40);
+    const PackedWeight packed = weight.pack(Arithmetic::kFast);
+    const std::vector<float> x = random_floats(static_cast<size_t>(n_in) * 37, 12);
+    for (const auto& [name, kernels] : matrix_units()) {
+      const double error = worst_relative_error(weight, x, run_matrix(*kernels, packed, x, 37));
+      EXPECT_LT(error, n_in == 32 ? 3 * kMatrixError : kMatrixError) << name << ' ' << n_in;
+      EXPECT_GT(error, 1e-6) << "numbers of nine bits have no such precision";
+    }
+  }
+}
+
+TEST_P(LinearOfType, GivesARowTheSameBitsInAnyCompanyOnAMatrixUnit) {
+  if (!is_block_quantised(GetParam())) return;
+  if (matrix_units().empty()) GTEST_SKIP() << "no matrix unit, and none can be emulated";
+  const int64_t n_in = 8192;  // 64 rows are a chunk
+  const int64_t n_out = 40;   // three groups, the last half full
+  const FileWeight weight(GetParam(), n_in, n_out);
+  const PackedWeight packed = weight.pack(Arithmetic::kFast);
+  std::vector<float> x = random_floats(static_cast<size_t>(n_in) * 70, 13);
+  x[static_cast<size_t>(n_in) * 7 + 5] = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> bias = random_floats(static_cast<size_t>(n_out), 14);
+  for (const auto& [name, kernels] : matrix_units()) {
+    const std::vector<float> all = run_matrix(*kernels, packed, x, 70, 1, bias.data());
+    for (const int64_t n_rows : {1, 33, 70}) {
+      for (const int nth : {1, 3}) {
+        const std::vector<float> some(x.begin(), x.begin() + n_rows * n_in);
+        const std::vector<float> expected(all.begin(), all.begin() + n_rows * n_out);
+        EXPECT_TRUE(
+            same_bits(run_matrix(*kernels, packed, some, n_rows, nth, bias.data()), expected))
+            << name << ": " << n_rows << " rows, " << nth << " threads";
+      }
+    }
+    for (size_t i = 0; i < all.size(); ++i) {
+      ASSERT_EQ(std::isfinite(all[i]), i / n_out != 7) << name << ": row " << i / n_out;
+    }
+  }
+}
+
+TEST(Linear, TakesTheMatrixUnitForManyRowsInFastAlone) {
+  const FileWeight weight(WeightType::kQ4_1, 64, 32);
+  for (const Isa isa : kAllIsas) {
+    if (!can_run(isa)) continue;
+    const ActivationForm many = isa == Isa::kAmx ? ActivationForm::kBf16 : ActivationForm::kInt8;
+    EXPECT_EQ(form_for(weight.pack(Arithmetic::kFast), 512, isa), many) << name_of(isa);
+    EXPECT_EQ(form_for(weight.pack(Arithmetic::kFast), 1, isa), ActivationForm::kInt8);
+    EXPECT_EQ(form_for(weight.pack(Arithmetic::kStrict), 512, isa), ActivationForm::kInt15);
+    EXPECT_EQ(form_for(weight.pack(Arithmetic::kReference), 512, isa), ActivationForm::kFloat32);
+  }
+}
+#endif
 
 TEST_P(LinearOfType, GivesTheSameBitsHoweverOutputsAreSplit) {
   for (const int64_t n_out : {1, 15, 16, 17, 576}) {
