@@ -47,9 +47,12 @@ std::vector<std::vector<uint32_t>> cells_by_span_and_head(const kv::SequenceCell
   for (size_t pair = 0; pair < n_pairs; ++pair) {
     cells.head(static_cast<int>(pair / n_heads), static_cast<int>(pair % n_heads))
         .collect_spans(spans);
-    for (const SpanId span : spans) {
-      EBB_CHECK(span.value < n_spans);
-      ++out[span.value][pair];
+    for (size_t begin = 0; begin < spans.size();) {  // a span's cells are neighbours
+      size_t end = begin + 1;
+      while (end < spans.size() && spans[end] == spans[begin]) ++end;
+      EBB_CHECK(spans[begin].value < n_spans);
+      out[spans[begin].value][pair] += static_cast<uint32_t>(end - begin);
+      begin = end;
     }
   }
   return out;

@@ -1,63 +1,29 @@
 #include "kv/head_cells.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
+#include "kv/cell_copy.h"
 
 namespace ebb::kv {
 namespace {
 
-// At most 64 bytes, by two fixed-size copies that may overlap: a call of memcpy costs more.
-template <size_t kHalf>
-void copy_halves(std::byte* to, const std::byte* from, size_t n) {
-  std::byte first[kHalf];
-  std::byte last[kHalf];
-  std::memcpy(first, from, kHalf);
-  std::memcpy(last, from + n - kHalf, kHalf);
-  std::memcpy(to, first, kHalf);
-  std::memcpy(to + n - kHalf, last, kHalf);
-}
-
-void copy_short(std::byte* to, const std::byte* from, size_t n) {
-  if (n >= 32) return copy_halves<32>(to, from, n);
-  if (n >= 16) return copy_halves<16>(to, from, n);
-  if (n >= 8) return copy_halves<8>(to, from, n);
-  if (n >= 4) return copy_halves<4>(to, from, n);
-  copy_halves<2>(to, from, n);
-}
-
-// Appends the cells [first, first + n) of one page to another of the same format, which has room.
-void copy_cells(const CellFormat& format, const Page& from, uint32_t first, uint32_t n, Page& to) {
-  const size_t width = format.number_bytes();
-  // Keys lie 16 cells side by side: as many at once as stay within one group on both sides.
-  for (uint32_t done = 0; done < n;) {
-    const uint32_t from_cell = first + done;
-    const uint32_t to_cell = to.n_cells + done;
-    const uint32_t room =
-        CellFormat::kGroup - std::max(from_cell % CellFormat::kGroup, to_cell % CellFormat::kGroup);
-    const uint32_t n_now = std::min(n - done, room);
-    const std::byte* source = from.data + format.key_at(from_cell, 0) * width;
-    std::byte* target = to.data + format.key_at(to_cell, 0) * width;
-    const size_t stride = CellFormat::kGroup * width;
-    for (int c = 0; c < format.head_dim; ++c, source += stride, target += stride) {
-      copy_short(target, source, n_now * width);
+// The one index below n that an ascending list of all others leaves out.
+uint32_t missing_index(std::span<const uint32_t> kept) {
+  uint32_t low = 0;
+  uint32_t high = static_cast<uint32_t>(kept.size());
+  while (low < high) {
+    const uint32_t middle = low + (high - low) / 2;
+    if (kept[middle] == middle) {
+      low = middle + 1;
+    } else {
+      high = middle;
     }
-    done += n_now;
   }
-  const size_t values = format.key_page_bytes();  // values follow the keys
-  std::memcpy(to.data + values + format.value_at(to.n_cells, 0) * width,
-              from.data + values + format.value_at(first, 0) * width, n * format.key_bytes());
-  const auto append = [&](auto& out, const auto& in) {
-    const auto begin = in.begin() + static_cast<std::ptrdiff_t>(first);
-    out.insert(out.end(), begin, begin + static_cast<std::ptrdiff_t>(n));
-  };
-  append(to.ordinals, from.ordinals);
-  append(to.spans, from.spans);
-  append(to.hidden, from.hidden);
-  to.has_hidden = std::find(to.hidden.begin(), to.hidden.end(), 1) != to.hidden.end();
-  to.n_cells += n;
+  return low;
 }
 
 // How many neighbours a list of indices starts with.  Requires: not empty, ascending, unique.
@@ -213,9 +179,45 @@ uint32_t HeadCells::drop_invisible(Ordinal next, uint32_t window) {
   return n_dropped;
 }
 
+void HeadCells::drop_first_page() {
+  pool_->unref(parts_.front().page);
+  parts_.erase(parts_.begin());
+  n_skipped_ = 0;
+}
+
+// A cap that keeps sinks drops the cell behind them at every step.
+bool HeadCells::drop_near_front(uint32_t index) {
+  constexpr uint32_t kFew = 16;
+  if (index >= kFew || derives_keys_) return false;
+  struct Place {
+    Page* page;
+    uint32_t cell;
+  };
+  std::array<Place, kFew> places{};
+  uint32_t n_found = 0;
+  uint32_t cell = n_skipped_;
+  for (const Part& part : parts_) {
+    if (part.page->n_refs > 1 || part.page->has_hidden) return false;
+    for (; cell < part.page->n_cells && n_found <= index; ++cell) {
+      places[n_found++] = {part.page, cell};
+    }
+    if (n_found > index) break;
+    cell = 0;
+  }
+  for (uint32_t i = index; i > 0; --i) {
+    move_cell(pool_->format(), *places[i - 1].page, places[i - 1].cell, *places[i].page,
+              places[i].cell);
+  }
+  ++n_skipped_;
+  --n_cells_;
+  if (n_skipped_ == parts_.front().page->n_cells) drop_first_page();
+  return true;
+}
+
 void HeadCells::keep(std::span<const uint32_t> kept) {
   if (kept.size() == n_cells_) return;
   EBB_CHECK(kept.empty() || kept.back() < n_cells_);
+  if (kept.size() + 1 == n_cells_ && drop_near_front(missing_index(kept))) return;
   const CellFormat& format = pool_->format();
   HeadCells out(*pool_);
   out.pos_shift_ = pos_shift_;

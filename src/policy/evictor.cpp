@@ -16,10 +16,9 @@
 namespace ebb::policy {
 namespace {
 
-std::vector<uint32_t> all_cells(size_t n) {
-  std::vector<uint32_t> cells(n);
+void set_to_all(std::vector<uint32_t>& cells, size_t n) {
+  cells.resize(n);
   std::iota(cells.begin(), cells.end(), 0U);
-  return cells;
 }
 
 std::vector<uint32_t> cells_from(std::span<const Ordinal> ordinals, Ordinal begin) {
@@ -187,22 +186,31 @@ void Evictor::refine_layer(const LayerView& view, std::span<HeadWork> works) con
 }
 
 void Evictor::add_layer(const LayerView& view, const EventInfo& event, const Pass& pass,
-                        const std::vector<std::vector<uint32_t>>& cells,
-                        std::vector<HeadWork>& works) {
+                        const std::vector<std::vector<uint32_t>>* cells,
+                        std::vector<HeadWork>& works, size_t begin) {
+  works.resize(std::max(works.size(), begin + view.heads.size()));
+  const std::span<HeadWork> mine = std::span(works).subspan(begin, view.heads.size());
   LayerScores scores;
-  for (const HeadView& head : view.heads) scores.rows.emplace_back(head.n_cells(), 0.0F);
+  for (size_t h = 0; h < mine.size(); ++h) {
+    std::vector<float>& row = scores.rows.emplace_back(std::move(mine[h].score));  // its memory
+    row.assign(view.heads[h].n_cells(), 0.0F);
+  }
   policy_->score({.event = event, .shape = shape_, .random = random_}, view, scores);
-  const size_t begin = works.size();
-  for (size_t h = 0; h < view.heads.size(); ++h) {
+  for (size_t h = 0; h < mine.size(); ++h) {
     const HeadView& head = view.heads[h];
     EBB_CHECK(scores.rows[h].size() == head.n_cells());
-    HeadWork work;
+    HeadWork& work = mine[h];
     work.layer = view.layer;
     work.head = static_cast<int>(h);
-    work.cells = cells[h];
+    if (cells == nullptr) {
+      set_to_all(work.cells, head.n_cells());
+    } else {
+      work.cells = (*cells)[h];
+    }
     work.ordinals.assign(head.ordinals.begin(), head.ordinals.end());
     work.spans.assign(head.spans.begin(), head.spans.end());
     work.score = std::move(scores.rows[h]);
+    work.second.clear();
     work.is_protected = protected_cells(treatment_.protection, head.ordinals, head.spans, event);
     int64_t budget = base_budget(event, pass, work.n_cells());
     if (pass.cap < 0) budget = table_entry(treatment_.allocator, view.layer, h).value_or(budget);
@@ -212,46 +220,66 @@ void Evictor::add_layer(const LayerView& view, const EventInfo& event, const Pas
     }
     work.budget = std::clamp<int64_t>(budget, 0, work.n_cells());
     work.forced = policy_->forced(view, work.head, work.budget);
-    works.push_back(std::move(work));
   }
-  refine_layer(view, std::span(works).subspan(begin));
+  refine_layer(view, mine);
+}
+
+void Evictor::settle(std::span<HeadWork> works, const EventInfo& event, const Pass& pass,
+                     Kept& kept, std::vector<std::string>& notices) const {
+  for (std::string& notice : allocate(treatment_.allocator, works)) {
+    notices.push_back(std::move(notice));
+  }
+  for (const HeadWork& work : works) {
+    auto& out = kept[static_cast<size_t>(work.layer)][static_cast<size_t>(work.head)];
+    std::vector<uint32_t> selected = select_cells(work, treatment_.allocator, event);
+    if (!pass.newest_turn && pass.survivors == nullptr) {  // all cells were considered
+      out = std::move(selected);
+      continue;
+    }
+    // Under newest_turn the cells before the turn stay; survivors are all there is.
+    out.resize(pass.newest_turn && !work.cells.empty() ? work.cells.front()
+               : pass.newest_turn                      ? out.size()
+                                                       : 0);
+    out.reserve(out.size() + selected.size());
+    for (const uint32_t i : selected) out.push_back(work.cells[i]);
+  }
 }
 
 Evictor::Kept Evictor::run_pass(CacheSource& source, const EventInfo& event, const Pass& pass,
                                 std::vector<std::string>& notices) {
   Kept kept(static_cast<size_t>(shape_.n_layers));
+  const bool considers_all = pass.survivors == nullptr && !pass.newest_turn;
+  // An allocator that looks at one layer settles it at once, and its memory serves the next.
+  const bool waits = needs_every_layer(treatment_.allocator.kind);
   std::vector<HeadWork> works;
+  size_t n_works = 0;
   for (int layer = 0; layer < shape_.n_layers; ++layer) {
     auto& kept_layer = kept[static_cast<size_t>(layer)];
     const std::vector<size_t> counts = source.cell_counts(layer);
-    for (const size_t n : counts) kept_layer.push_back(all_cells(n));
-    if (!layer_in_scope(layer) || fits_untouched(counts, event, pass)) continue;
+    kept_layer.resize(counts.size());
+    const bool stays = !layer_in_scope(layer) || fits_untouched(counts, event, pass);
+    if (stays || !considers_all) {
+      for (size_t h = 0; h < counts.size(); ++h) set_to_all(kept_layer[h], counts[h]);
+    }
+    if (stays) continue;
     const LayerView view = source.layer(layer);
     EBB_CHECK(view.layer == layer && view.heads.size() == counts.size());
-    if (pass.survivors == nullptr && !pass.newest_turn) {
-      add_layer(view, event, pass, kept_layer, works);
-      continue;
+    const size_t begin = waits ? n_works : 0;
+    n_works = begin + counts.size();
+    if (considers_all) {
+      add_layer(view, event, pass, nullptr, works, begin);
+    } else {
+      std::vector<std::vector<uint32_t>> cells = kept_layer;
+      if (pass.survivors != nullptr) cells = (*pass.survivors)[static_cast<size_t>(layer)];
+      for (size_t h = 0; pass.newest_turn && h < cells.size(); ++h) {
+        cells[h] = cells_from(view.heads[h].ordinals, event.turn_begin);
+      }
+      const GatheredLayer part(view, shape_, cells);
+      add_layer(part.view(), event, pass, &cells, works, begin);
     }
-    std::vector<std::vector<uint32_t>> cells = kept_layer;
-    if (pass.survivors != nullptr) cells = (*pass.survivors)[static_cast<size_t>(layer)];
-    for (size_t h = 0; pass.newest_turn && h < cells.size(); ++h) {
-      cells[h] = cells_from(view.heads[h].ordinals, event.turn_begin);
-    }
-    const GatheredLayer part(view, shape_, cells);
-    add_layer(part.view(), event, pass, cells, works);
+    if (!waits) settle(std::span(works).first(n_works), event, pass, kept, notices);
   }
-  for (std::string& notice : allocate(treatment_.allocator, works))
-    notices.push_back(std::move(notice));
-  for (const HeadWork& work : works) {
-    auto& out = kept[static_cast<size_t>(work.layer)][static_cast<size_t>(work.head)];
-    // Under newest_turn the cells before the turn stay; survivors are all there is.
-    out.resize(pass.newest_turn && !work.cells.empty() ? work.cells.front()
-               : pass.newest_turn                      ? out.size()
-                                                       : 0);
-    const std::vector<uint32_t> selected = select_cells(work, treatment_.allocator, event);
-    out.reserve(out.size() + selected.size());
-    for (const uint32_t i : selected) out.push_back(work.cells[i]);
-  }
+  if (waits) settle(std::span(works).first(n_works), event, pass, kept, notices);
   return kept;
 }
 

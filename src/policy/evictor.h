@@ -42,8 +42,13 @@ class Evictor {
 
   Kept run_pass(CacheSource& source, const EventInfo& event, const Pass& pass,
                 std::vector<std::string>& notices);
+  // Fills works[begin ...], one a head; cells null: all of them.
   void add_layer(const LayerView& view, const EventInfo& event, const Pass& pass,
-                 const std::vector<std::vector<uint32_t>>& cells, std::vector<HeadWork>& works);
+                 const std::vector<std::vector<uint32_t>>* cells, std::vector<HeadWork>& works,
+                 size_t begin);
+  // Shares the budget among the works and puts what stays into `kept`.
+  void settle(std::span<HeadWork> works, const EventInfo& event, const Pass& pass, Kept& kept,
+              std::vector<std::string>& notices) const;
   void refine_layer(const LayerView& view, std::span<HeadWork> works) const;
   bool fits_untouched(const std::vector<size_t>& counts, const EventInfo& event,
                       const Pass& pass) const;
