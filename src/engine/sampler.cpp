@@ -2,12 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/logits.h"
+#include "kernels/vector_math.h"
 
 namespace ebb::engine {
+namespace {
+
+// In temperatures below the best logit. Tokens further down weigh less than 1e-11 of the best one
+// even if they are a vocabulary of a million together: they are never drawn.
+constexpr float kFarBelow = 40.0F;
+
+}  // namespace
 
 Sampler::Sampler(const Sampling& sampling, std::string_view conversation_id)
     : sampling_(sampling),
@@ -23,17 +31,14 @@ Sampler::Sampler(const Sampling& sampling, std::string_view conversation_id)
 }
 
 int32_t Sampler::pick(std::span<const float> logits, int turn, int token) const {
-  const auto best = std::max_element(logits.begin(), logits.end());
-  const float top = *best;
-  const bool is_finite =
-      std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); });
-  if (!is_finite) {
+  const kernels::Peak peak = kernels::find_peak(logits);
+  if (!peak.all_finite) {
     throw Error(ErrorKind::kBackend, "the model's logits are not finite: a damaged weight or cell");
   }
-  if (sampling_.temperature == 0.0F) return static_cast<int32_t>(best - logits.begin());
+  if (sampling_.temperature == 0.0F) return static_cast<int32_t>(peak.index);
 
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
+  std::vector<int32_t> order;
+  kernels::find_at_least(logits, peak.value - kFarBelow * sampling_.temperature, order);
   const auto logit = [&](int32_t id) { return logits[static_cast<size_t>(id)]; };
   std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
     return logit(a) != logit(b) ? logit(a) > logit(b) : a < b;
@@ -41,7 +46,7 @@ int32_t Sampler::pick(std::span<const float> logits, int turn, int token) const 
   std::vector<double> mass(order.size());
   double sum = 0.0;
   for (size_t i = 0; i < order.size(); ++i) {
-    sum += std::exp(static_cast<double>(logit(order[i]) - top) / sampling_.temperature);
+    sum += std::exp(static_cast<double>(logit(order[i]) - peak.value) / sampling_.temperature);
     mass[i] = sum;
   }
   const double allowed = sum * sampling_.top_p;
@@ -54,9 +59,9 @@ int32_t Sampler::pick(std::span<const float> logits, int turn, int token) const 
 }
 
 double log_probability(std::span<const float> logits, int32_t id) {
-  const double top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float x : logits) sum += std::exp(static_cast<double>(x) - top);
+  const double top = kernels::find_peak(logits).value;
+  std::vector<double> masses(logits.begin(), logits.end());
+  const double sum = kernels::exponentiate(top, masses);
   return static_cast<double>(logits[static_cast<size_t>(id)]) - top - std::log(sum);
 }
 

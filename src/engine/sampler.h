@@ -21,7 +21,8 @@ class Sampler {
   // Throws: kUsage for a temperature below 0 or a top_p outside (0, 1].
   Sampler(const Sampling& sampling, std::string_view conversation_id);
 
-  // Of equal logits the lowest id wins.  Throws: kBackend when a logit is not finite.
+  // Of equal logits the lowest id wins. Tokens less likely than exp(-40) of the best are never
+  // drawn.  Throws: kBackend when a logit is not finite.
   int32_t pick(std::span<const float> logits, int turn, int token) const;
 
  private:
