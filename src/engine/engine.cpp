@@ -60,7 +60,7 @@ struct Engine::Impl {
   // Computes one chunk; logits of its wanted rows fill `out`.
   void run_chunk(StepRows& rows, std::span<float> out);
   // All that may fail before anything is computed.
-  void prepare_chunk(StepRows& rows, size_t& n_done);
+  void prepare_chunk(StepRows& rows, std::span<float> out, size_t& n_done);
   static void end_block(RowBlock& block, const StepRows& rows);
   void turn_keys(int layer, const kv::Page& page, std::span<const int32_t> deltas,
                  std::byte* dst) const;
@@ -140,7 +140,7 @@ void Engine::Impl::check_items(std::span<const StepItem> items) const {
   }
 }
 
-void Engine::Impl::prepare_chunk(StepRows& rows, size_t& n_done) {
+void Engine::Impl::prepare_chunk(StepRows& rows, std::span<float> out, size_t& n_done) {
   uint32_t last = 0;
   for (RowBlock& block : rows.blocks) {
     Sequence& sequence = *block.sequence;
@@ -153,7 +153,7 @@ void Engine::Impl::prepare_chunk(StepRows& rows, size_t& n_done) {
     last = std::max(last, sequence.next_ordinal().value);
   }
   graph.reserve_positions(RopePos{static_cast<int32_t>(last)});
-  graph.prepare(rows);
+  graph.prepare(rows, out);
   for (const RowBlock& block : rows.blocks) {
     if (block.signals == nullptr) continue;
     block.signals->reserve_step(block.sequence->cells_, static_cast<size_t>(block.n_rows));
@@ -173,7 +173,7 @@ void Engine::Impl::run_chunk(StepRows& rows, std::span<float> out) {
   size_t n_done = 0;  // blocks whose cells exist
   bool is_computing = false;
   try {
-    prepare_chunk(rows, n_done);
+    prepare_chunk(rows, out, n_done);
     is_computing = true;
     for (const RowBlock& block : rows.blocks) {
       if (block.signals == nullptr) continue;
@@ -182,7 +182,7 @@ void Engine::Impl::run_chunk(StepRows& rows, std::span<float> out) {
           std::span(rows.observed)
               .subspan(static_cast<size_t>(block.first_row), static_cast<size_t>(block.n_rows)));
     }
-    graph.run(out);
+    graph.run();
   } catch (...) {
     for (size_t i = 0; i < n_done; ++i) {
       const RowBlock& block = rows.blocks[i];

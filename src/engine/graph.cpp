@@ -104,7 +104,6 @@ struct StepGraph::Impl {
   ggml_context_ptr context;
   ggml_cgraph* graph = nullptr;
   ggml_tensor* wanted = nullptr;  // which rows have logits; null: none
-  ggml_tensor* logits = nullptr;
   ggml_cplan plan{};
   int step_threads = 1;
   StepFailure failure;
@@ -260,8 +259,9 @@ struct StepGraph::Impl {
     return choice.choose(n_rows, n_useful);
   }
 
-  // Lists the operators; the logits are null where no row wants any.
-  void build(const StepRows& rows) {
+  // Lists the operators. Logits are written where the caller wants them: they may be many
+  // megabytes, and a copy would be one thread's work.
+  void build(const StepRows& rows, std::span<float> logits) {
     const auto n_rows = static_cast<int64_t>(rows.ids.size());
     const model::Weight& table = model.token_embedding();
     embed = {&table, tensor::row_size_bytes(table.type, table.n_in), rows.ids.data(),
@@ -273,13 +273,13 @@ struct StepGraph::Impl {
       x = feed_forward_block(x, i);
     }
     wanted = nullptr;
-    logits = nullptr;
     if (!rows.logit_rows.empty()) {
       const auto n_wanted = static_cast<int64_t>(rows.logit_rows.size());
       wanted = ggml_new_tensor_1d(context.get(), GGML_TYPE_I32, n_wanted);
       ggml_set_input(wanted);
-      x = logits = head(x);
-      ggml_set_output(logits);
+      x = head(x);
+      EBB_CHECK(static_cast<size_t>(ggml_nelements(x)) == logits.size());
+      x->data = logits.data();  // the allocator leaves alone what has memory
     }
     ggml_build_forward_expand(graph, x);
   }
@@ -297,7 +297,7 @@ StepGraph::StepGraph(const model::Model& model, const EngineWeights& weights,
     : impl_(std::make_unique<Impl>(model, weights, options, n_threads)) {}
 StepGraph::~StepGraph() = default;
 
-void StepGraph::prepare(const StepRows& rows) {
+void StepGraph::prepare(const StepRows& rows, std::span<float> logits) {
   Impl& m = *impl_;
   m.start_step();
   m.step_threads = m.threads_for(rows.ids.size());
@@ -306,7 +306,7 @@ void StepGraph::prepare(const StepRows& rows) {
       [](const RowBlock& b) { return b.signals != nullptr && b.signals->keeps_queries(); });
   const size_t width = static_cast<size_t>(m.config.n_q_heads * m.config.head_dim);
   m.raw_queries.resize(keeps_queries ? width * rows.ids.size() : 0);
-  m.build(rows);
+  m.build(rows, logits);
   m.allocate();
   if (m.wanted != nullptr) {
     std::copy(rows.logit_rows.begin(), rows.logit_rows.end(),
@@ -317,7 +317,7 @@ void StepGraph::prepare(const StepRows& rows) {
   m.plan.work_data = m.work.data();
 }
 
-void StepGraph::run(std::span<float> logits) {
+void StepGraph::run() {
   Impl& m = *impl_;
   const auto begin = std::chrono::steady_clock::now();
   const ggml_status status = ggml_graph_compute(m.graph, &m.plan);
@@ -330,9 +330,6 @@ void StepGraph::run(std::span<float> logits) {
   if (m.options.n_threads == 0) m.choice.note(took.count());
   m.compute_bytes =
       std::max(m.compute_bytes, ggml_gallocr_get_buffer_size(m.allocator.get(), 0) + m.work.size());
-  if (m.logits == nullptr) return;
-  const auto* values = static_cast<const float*>(m.logits->data);
-  std::copy(values, values + logits.size(), logits.begin());
 }
 
 size_t StepGraph::compute_bytes() const { return impl_->compute_bytes; }

@@ -25,12 +25,13 @@ class StepGraph {
             int n_threads);
   ~StepGraph();
 
-  // Builds the step's graph and takes the memory that it needs.  Requires: the cells of the rows
-  // exist, rows stay until run().  Throws: kOutOfMemory, std::bad_alloc.
-  void prepare(const StepRows& rows);
-  // Computes what was prepared; writes logits [n_vocab, logit_rows.size()].
+  // Builds the step's graph and takes the memory that it needs. `logits` is where run() writes:
+  // [n_vocab, logit_rows.size()].  Requires: the cells of the rows exist; rows and logits stay
+  // until run().  Throws: kOutOfMemory, std::bad_alloc.
+  void prepare(const StepRows& rows, std::span<float> logits);
+  // Computes what was prepared.
   // Throws: kBackend when ggml refuses; what an operator threw, std::bad_alloc say.
-  void run(std::span<float> logits);
+  void run();
 
   size_t compute_bytes() const;
 

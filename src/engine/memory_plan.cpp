@@ -135,9 +135,10 @@ uint64_t predict_step_bytes(const model::ModelConfig& c, int n_rows, int n_logit
   const auto attention = static_cast<uint64_t>(2 * c.n_embd + 3 * c.n_q_heads * c.head_dim +
                                                2 * c.n_kv_heads * c.head_dim);
   const uint64_t layer = std::max(ffn, attention) * static_cast<uint64_t>(n_rows);
-  // Logits stand in the graph and in the answer.
+  // A cap on logits is an operator of its own.
+  const int64_t n_vocab = c.final_softcap > 0.0F ? 2 * c.n_vocab : c.n_vocab;
   const uint64_t head =
-      static_cast<uint64_t>(n_logit_rows) * static_cast<uint64_t>(2 * c.n_vocab + 2 * c.n_embd);
+      static_cast<uint64_t>(n_logit_rows) * static_cast<uint64_t>(n_vocab + 2 * c.n_embd);
   return (layer + head) * sizeof(float);
 }
 

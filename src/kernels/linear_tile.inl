@@ -227,7 +227,9 @@ constexpr void add_block_type(KernelTable& table) {
   add_block_functions<V, kType, 2>(table);
   add_block_functions<V, kType, 3>(table);
   add_block_functions<V, kType, 4>(table);
+  add_block_functions<V, kType, 5>(table);
   add_block_functions<V, kType, 6>(table);
+  add_block_functions<V, kType, 7>(table);
   add_block_functions<V, kType, 8>(table);
 }
 
