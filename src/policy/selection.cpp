@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
-#include <optional>
 
 #include "base/error.h"
 
@@ -91,17 +90,25 @@ bool beats(std::span<const float> scores, std::span<const Ordinal> ordinals, uin
 }
 
 // A cap drops one cell a step: one pass finds it.
-std::vector<uint8_t> all_but_worst(const HeadWork& work) {
-  std::vector<uint8_t> flags = stays_anyway(work, work.count);
-  std::optional<uint32_t> worst;
-  for (uint32_t i = 0; i < flags.size(); ++i) {
-    if (flags[i] != 0) continue;
-    if (!worst || beats(work.score, work.ordinals, *worst, i)) worst = i;
+uint32_t worst_cell(const HeadWork& work) {
+  const std::vector<uint8_t> stays = stays_anyway(work, work.count);
+  const auto n = static_cast<uint32_t>(stays.size());
+  uint32_t worst = 0;
+  while (worst < n && stays[worst] != 0) ++worst;
+  EBB_CHECK(worst < n);
+  for (uint32_t i = worst + 1; i < n; ++i) {
+    if (work.score[i] > work.score[worst] || stays[i] != 0) continue;
+    if (beats(work.score, work.ordinals, worst, i)) worst = i;
   }
-  EBB_CHECK(worst.has_value());
-  std::fill(flags.begin(), flags.end(), uint8_t{1});
-  flags[*worst] = 0;
-  return flags;
+  return worst;
+}
+
+std::vector<uint32_t> all_but(uint32_t left_out, size_t n) {
+  std::vector<uint32_t> out(n - 1);
+  const auto middle = out.begin() + left_out;
+  std::iota(out.begin(), middle, 0U);
+  std::iota(middle, out.end(), left_out + 1);
+  return out;
 }
 
 }  // namespace
@@ -180,12 +187,11 @@ std::vector<uint32_t> top_cells(std::span<const float> scores, std::span<const O
 std::vector<uint32_t> select_cells(const HeadWork& work, const Allocator& allocator,
                                    const EventInfo& event) {
   EBB_CHECK(work.count >= 0 && work.count <= work.n_cells());
-  std::vector<uint8_t> flags(work.cells.size(), 1);
   const bool is_cap_step = work.count + 1 == work.n_cells() && work.second.empty() &&
                            allocator.kind != AllocatorKind::kSpanQuota;
-  if (is_cap_step) {
-    flags = all_but_worst(work);
-  } else if (work.count < work.n_cells()) {
+  if (is_cap_step) return all_but(worst_cell(work), work.cells.size());
+  std::vector<uint8_t> flags(work.cells.size(), 1);
+  if (work.count < work.n_cells()) {
     flags = stays_anyway(work, work.count);
     if (allocator.kind == AllocatorKind::kSpanQuota) {
       keep_by_quota(work, allocator, event, flags);
