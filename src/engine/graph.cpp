@@ -99,6 +99,7 @@ struct StepGraph::Impl {
   std::vector<float> raw_queries;    // of the layer being computed
   std::vector<uint8_t> description;  // memory of the graph's tensor structs
   size_t compute_bytes = 0;
+  std::vector<std::vector<HeadPlan>> head_memory;  // [n_layers], between two steps
 
   // Of the step being built; operators point into these.
   ggml_context_ptr context;
@@ -128,7 +129,8 @@ struct StepGraph::Impl {
         scratch(static_cast<size_t>(threads)),
         allocator(ggml_gallocr_new(ggml_backend_cpu_buffer_type())),
         description(ggml_tensor_overhead() * max_nodes() +
-                    ggml_graph_overhead_custom(max_nodes(), false)) {}
+                    ggml_graph_overhead_custom(max_nodes(), false)),
+        head_memory(static_cast<size_t>(config.n_layers)) {}
 
   size_t max_nodes() const { return static_cast<size_t>(config.n_layers) * 40 + 40; }
 
@@ -188,7 +190,8 @@ struct StepGraph::Impl {
     op.scratch = &scratch;
     op.layer = index;
     op.raw_queries = raw_queries.empty() ? nullptr : raw_queries.data();
-    op.heads = plan_heads(blocks, index, config.n_kv_heads);
+    op.heads.swap(head_memory[static_cast<size_t>(index)]);
+    plan_heads(blocks, index, config.n_kv_heads, op.heads);
     op.attention = plan_attention(blocks, op.heads, config, step_threads, split_results);
     return op;
   }
@@ -245,6 +248,7 @@ struct StepGraph::Impl {
     guards.clear();
     norms.clear();
     linears.clear();
+    for (LayerOp& op : layers) op.heads.swap(head_memory[static_cast<size_t>(op.layer)]);
     layers.clear();
     prepared.clear();
     context.reset(ggml_init({description.size(), description.data(), true}));

@@ -21,13 +21,14 @@ void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,
   }
 }
 
-std::vector<HeadPlan> plan_heads(const std::vector<RowBlock>& blocks, int layer, int n_kv_heads) {
-  std::vector<HeadPlan> out;
-  out.reserve(blocks.size() * static_cast<size_t>(n_kv_heads));
+void plan_heads(const std::vector<RowBlock>& blocks, int layer, int n_kv_heads,
+                std::vector<HeadPlan>& out) {
+  out.resize(blocks.size() * static_cast<size_t>(n_kv_heads));
+  size_t index = 0;
   for (const RowBlock& block : blocks) {
     for (int h = 0; h < n_kv_heads; ++h) {
       const kv::HeadCells& cells = block.sequence->cells().head(layer, h);
-      HeadPlan& plan = out.emplace_back();
+      HeadPlan& plan = out[index++];
       plan.pos_shift = cells.pos_shift();
       collect_runs(cells, block.sequence->cells().format(), plan.runs);
       plan.new_cells.resize(static_cast<size_t>(block.n_rows));
@@ -41,7 +42,6 @@ std::vector<HeadPlan> plan_heads(const std::vector<RowBlock>& blocks, int layer,
       EBB_CHECK(left == 0);
     }
   }
-  return out;
 }
 
 }  // namespace ebb::engine

@@ -30,7 +30,9 @@ struct HeadPlan {
 void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,
                   std::vector<kernels::CellRun>& runs);
 
-// Requires: the step's cells have been appended.  Shape: [n_kv_heads, n_blocks].
-std::vector<HeadPlan> plan_heads(const std::vector<RowBlock>& blocks, int layer, int n_kv_heads);
+// Requires: the step's cells have been appended.  Shape of out: [n_kv_heads, n_blocks]; what it
+// held gives its memory, for there are thousands of lists a step.
+void plan_heads(const std::vector<RowBlock>& blocks, int layer, int n_kv_heads,
+                std::vector<HeadPlan>& out);
 
 }  // namespace ebb::engine

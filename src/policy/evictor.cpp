@@ -28,6 +28,13 @@ std::vector<uint32_t> cells_from(std::span<const Ordinal> ordinals, Ordinal begi
   return cells;
 }
 
+// Without an early end, so that the compiler makes vectors of it.
+bool has_nan(const std::vector<float>& values) {
+  unsigned n_nan = 0;
+  for (const float x : values) n_nan += std::isnan(x) ? 1U : 0U;
+  return n_nan > 0;
+}
+
 Treatment checked(Treatment treatment, const CacheShape& shape) {
   const auto problems = problems_of(treatment, shape);
   if (!problems.empty()) {
@@ -175,12 +182,13 @@ void Evictor::refine_layer(const LayerView& view, std::span<HeadWork> works) con
   if (treatment_.chunk > 0) score_by_chunk(works, treatment_.chunk);
   for (const HeadWork& work : works) {
     for (const auto* scores : {&work.score, &work.second}) {
-      for (size_t i = 0; i < scores->size(); ++i) {
-        if (!std::isnan((*scores)[i])) continue;
-        throw Error::make(ErrorKind::kInternal,
-                          "policy {}: the score of ordinal {} in layer {}, head {} is not a number",
-                          spec_->name, work.ordinals[i].value, work.layer, work.head);
-      }
+      if (!has_nan(*scores)) continue;
+      const auto bad =
+          std::find_if(scores->begin(), scores->end(), [](float x) { return std::isnan(x); });
+      const size_t i = static_cast<size_t>(bad - scores->begin());
+      throw Error::make(ErrorKind::kInternal,
+                        "policy {}: the score of ordinal {} in layer {}, head {} is not a number",
+                        spec_->name, work.ordinals[i].value, work.layer, work.head);
     }
   }
 }
@@ -202,10 +210,10 @@ void Evictor::add_layer(const LayerView& view, const EventInfo& event, const Pas
     HeadWork& work = mine[h];
     work.layer = view.layer;
     work.head = static_cast<int>(h);
-    if (cells == nullptr) {
-      set_to_all(work.cells, head.n_cells());
-    } else {
+    if (cells != nullptr) {
       work.cells = (*cells)[h];
+    } else if (work.cells.size() != head.n_cells()) {  // else it has them all from another layer
+      set_to_all(work.cells, head.n_cells());
     }
     work.ordinals.assign(head.ordinals.begin(), head.ordinals.end());
     work.spans.assign(head.spans.begin(), head.spans.end());
