@@ -111,7 +111,11 @@ const EngineOptions& Engine::options() const { return impl_->options; }
 int Engine::n_threads() const { return impl_->n_threads; }
 std::string_view Engine::kernels_name() const {
   if (impl_->options.kernels == LinearKernels::kGgml) return "ggml";
-  return kernels::name_of(kernels::resolve(kernels::Isa::kBest));
+  const kernels::Isa best = kernels::resolve(kernels::Isa::kBest);
+  // Only fast uses the matrix unit: the others' bits are those of the vectors.
+  const bool uses_vectors =
+      best == kernels::Isa::kAmx && impl_->options.numerics != Numerics::kFast;
+  return kernels::name_of(uses_vectors ? kernels::Isa::kAvx512Vnni : best);
 }
 
 Sequence Engine::make_sequence(PositionMode mode, const policy::Needs& needs) const {

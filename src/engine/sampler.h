@@ -30,7 +30,7 @@ class Sampler {
   KeyedRandom random_;
 };
 
-// log softmax(logits)[id], summed in double.
+// log softmax(logits)[id], summed in double; a NaN among the logits gives a NaN.
 double log_probability(std::span<const float> logits, int32_t id);
 
 }  // namespace ebb::engine

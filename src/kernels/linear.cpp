@@ -132,7 +132,7 @@ void LinearCall::write(const float* sums, int64_t group, int64_t row) const {
 }
 
 // A matrix unit turns weights into bfloat16 first, which few rows do not pay for.
-constexpr int64_t kFewestMatrixRows = 32;
+static constexpr int64_t kFewestMatrixRows = 32;
 
 ActivationForm form_for(const PackedWeight& weight, int64_t n_rows, Isa isa) {
   const ActivationForm form = weight.form();

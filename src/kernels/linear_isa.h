@@ -1,5 +1,5 @@
-// Which instruction set the linear kernels run on. All give the same bits; the choice is only
-// speed.
+// Which instruction set the linear kernels run on. All give the same bits and the choice is only
+// speed, but for many rows in kFast on kAmx (linear.h).
 #pragma once
 
 #include <cstdint>

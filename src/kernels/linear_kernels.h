@@ -35,10 +35,11 @@ using QuantiseFunction = void (*)(const float* x, int64_t n_blocks, void* out);
 inline constexpr int kMatrixRows = 32;
 inline constexpr int kMatrixGroups = 2;
 struct MatrixTile {
-  const uint16_t* rows[2];     // 16 rows each, [32 inputs, 16 rows] a block of inputs
-  const uint16_t* weights[2];  // [2 inputs, 16 outputs, 16] a block; the second null: one group
-  int64_t n_blocks = 0;        // of 32 inputs
-  float* out = nullptr;        // [16, 32 rows, groups]
+  const uint16_t* rows[2] = {};  // 16 rows each, [32 inputs, 16 rows] a block of inputs
+  const uint16_t* weights[2] =
+      {};                // [2 inputs, 16 outputs, 16] a block; the second null: one group
+  int64_t n_blocks = 0;  // of 32 inputs
+  float* out = nullptr;  // [16, 32 rows, groups]
 };
 struct MatrixKernels {
   // 32 inputs of one row -> out.

@@ -23,7 +23,8 @@ class MatrixWalk {
         type_(static_cast<int>(call.weight.stored_type()) - static_cast<int>(WeightType::kQ4_0)) {
     static thread_local std::vector<uint16_t> memory;  // grows to the widest layer
     constexpr size_t kLine = 64 / sizeof(uint16_t);
-    memory.resize(kMatrixGroups * group_numbers_ + kLine);
+    const size_t n_wanted = kMatrixGroups * group_numbers_ + kLine;
+    if (memory.size() < n_wanted) memory.resize(n_wanted);
     const auto misplaced = reinterpret_cast<uintptr_t>(memory.data()) / sizeof(uint16_t) % kLine;
     weights_ = memory.data() + (kLine - misplaced) % kLine;
     kernels.begin();

@@ -61,6 +61,7 @@ struct ActivationRows {
 
 // Prepares rows [row_begin, row_end) into `prepared`, which holds all rows of the matrix.
 // A block with a NaN or an infinity gets a NaN scale: its row's outputs become NaN, never a number.
+// In kBf16 they stay what they are, and the outputs become NaN or infinite.
 // Requires: prepared aligned to 4 bytes; n_in a multiple of 32 for all forms but kFloat32; for
 // kBf16 an isa that has a matrix unit. Threads: disjoint row ranges may run at once.
 void prepare_rows(ActivationForm form, const ActivationRows& rows, int64_t row_begin,

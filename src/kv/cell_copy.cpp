@@ -72,6 +72,8 @@ void move_cell(const CellFormat& format, const Page& from, uint32_t from_cell, P
               from.data + values + format.value_at(from_cell, 0) * width, format.key_bytes());
   to.ordinals[to_cell] = from.ordinals[from_cell];
   to.spans[to_cell] = from.spans[from_cell];
+  to.hidden[to_cell] = from.hidden[from_cell];
+  to.has_hidden = to.has_hidden || from.has_hidden;
 }
 
 }  // namespace ebb::kv

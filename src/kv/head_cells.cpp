@@ -87,26 +87,25 @@ void HeadCells::for_each(Visit visit) const {
   }
 }
 
-// Makes the last page writable by this sequence: a page that another fork also holds is copied.
-void HeadCells::own_tail() {
-  Part& tail = parts_.back();
+// Makes a page writable by this sequence: one that another fork also holds is copied.
+void HeadCells::own(Part& part) {
   const CellFormat& format = pool_->format();
-  if (tail.page->n_refs > 1) {
+  if (part.page->n_refs > 1) {
     Page* copy = pool_->make_page();
-    std::memcpy(copy->data, tail.page->data, format.page_bytes());
-    copy->n_cells = tail.page->n_cells;
-    copy->ordinals = tail.page->ordinals;
-    copy->spans = tail.page->spans;
-    copy->hidden = tail.page->hidden;
-    copy->has_hidden = tail.page->has_hidden;
-    pool_->unref(tail.page);
-    tail.page = copy;
+    std::memcpy(copy->data, part.page->data, format.page_bytes());
+    copy->n_cells = part.page->n_cells;
+    copy->ordinals = part.page->ordinals;
+    copy->spans = part.page->spans;
+    copy->hidden = part.page->hidden;
+    copy->has_hidden = part.page->has_hidden;
+    pool_->unref(part.page);
+    part.page = copy;
   }
-  if (tail.keys != nullptr && tail.keys->n_refs > 1) {
+  if (part.keys != nullptr && part.keys->n_refs > 1) {
     KeyPage* copy = pool_->make_key_page();
-    std::memcpy(copy->data, tail.keys->data, format.key_page_bytes());
-    pool_->unref(tail.keys);
-    tail.keys = copy;
+    std::memcpy(copy->data, part.keys->data, format.key_page_bytes());
+    pool_->unref(part.keys);
+    part.keys = copy;
   }
 }
 
@@ -125,7 +124,7 @@ NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
     parts_.push_back(part);
   } else {
     EBB_DCHECK(parts_.back().page->ordinals.back() < ordinal);
-    own_tail();
+    own(parts_.back());
   }
   // Where it was empty a part was added above.
   // cppcheck-suppress containerOutOfBounds
@@ -185,7 +184,8 @@ void HeadCells::drop_first_page() {
   n_skipped_ = 0;
 }
 
-// A cap that keeps sinks drops the cell behind them at every step.
+// A cap that keeps sinks drops the cell behind them at every step. Whether a fork shares the pages
+// decides nothing here: what a sequence holds must not depend on company.
 bool HeadCells::drop_near_front(uint32_t index) {
   constexpr uint32_t kFew = 16;
   if (index >= kFew || derives_keys_) return false;
@@ -196,8 +196,9 @@ bool HeadCells::drop_near_front(uint32_t index) {
   std::array<Place, kFew> places{};
   uint32_t n_found = 0;
   uint32_t cell = n_skipped_;
-  for (const Part& part : parts_) {
-    if (part.page->n_refs > 1 || part.page->has_hidden) return false;
+  for (Part& part : parts_) {
+    const uint32_t n_here = part.page->n_cells - cell;
+    if (index > 0 && n_found + n_here > 1) own(part);  // a cell behind the first is written
     for (; cell < part.page->n_cells && n_found <= index; ++cell) {
       places[n_found++] = {part.page, cell};
     }
@@ -208,6 +209,7 @@ bool HeadCells::drop_near_front(uint32_t index) {
     move_cell(pool_->format(), *places[i - 1].page, places[i - 1].cell, *places[i].page,
               places[i].cell);
   }
+  EBB_DCHECK(n_skipped_ < parts_.front().page->n_cells);
   ++n_skipped_;
   --n_cells_;
   if (n_skipped_ == parts_.front().page->n_cells) drop_first_page();

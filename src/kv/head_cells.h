@@ -51,8 +51,8 @@ class HeadCells {
   // Returns how many.
   uint32_t drop_invisible(Ordinal next, uint32_t window);
   // Keeps exactly the cells kept[i] (indices, ascending, unique). Wholly kept pages are shared, the
-  // rest is copied together into fresh pages. A single cell near the front goes without any copy of
-  // a page: the few cells before it move up.
+  // rest is copied together into fresh pages. A single cell near the front goes in place: the few
+  // cells before it move up.
   void keep(std::span<const uint32_t> kept);
   // Sets the shift of new tokens; with `turner`, derives keys at 0..n-1 from the stored ones.
   void renumber_compact(Ordinal next, const KeyTurner& turner);
@@ -69,7 +69,7 @@ class HeadCells {
  private:
   template <typename Visit>
   void for_each(Visit visit) const;  // visit(part, first cell, end cell)
-  void own_tail();
+  void own(Part& part);
   void clear();
   void drop_first_page();
   bool drop_near_front(uint32_t index);

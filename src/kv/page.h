@@ -1,5 +1,5 @@
-// A reference-counted page: the cells of one head in one layer, in birth order. Full pages are
-// shared by forks and never change; a page that one sequence owns alone may grow at the tail and
+// A reference-counted page: the cells of one head in one layer, in birth order. Pages that
+// several sequences share never change; one that a sequence owns alone may grow at the tail and
 // lose cells near the front.
 #pragma once
 
