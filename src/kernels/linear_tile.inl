@@ -152,6 +152,8 @@ void float_tile(const LinearTile& tile) {
     const float* x[kRows];
     typename V::Float sum[kGroups][kRows];
     for (int r = 0; r < kRows; ++r) {
+      // Rows of floats, passed as bytes because other forms are not.
+      // cppcheck-suppress invalidPointerCast
       x[r] = reinterpret_cast<const float*>(tile.rows + static_cast<size_t>(r) * tile.row_bytes);
       for (int g = 0; g < kGroups; ++g) {
         sum[g][r] = V::zero();
