@@ -14,15 +14,6 @@ namespace {
 // Prepared rows that stay in the second-level cache while the weights stream past them.
 constexpr size_t kRowChunkBytes = size_t{384} << 10U;
 
-struct GroupRange {
-  int64_t begin;
-  int64_t end;
-};
-
-GroupRange group_share(int64_t n_groups, int ith, int nth) {
-  return {n_groups * ith / nth, n_groups * (ith + 1) / nth};
-}
-
 class Walk {
  public:
   explicit Walk(const LinearCall& call)
@@ -32,8 +23,7 @@ class Walk {
 
   void run() const {
     const GroupRange groups = group_share(call_.weight.n_groups(), call_.ith, call_.nth);
-    const auto fit = static_cast<int64_t>(kRowChunkBytes / row_bytes_);
-    const int64_t chunk = std::max<int64_t>(fit / kMaxTileRows, 1) * kMaxTileRows;
+    const int64_t chunk = rows_at_once(kRowChunkBytes, row_bytes_, kMaxTileRows);
     for (int64_t row = 0; row < call_.n_rows; row += chunk) {
       run_chunk(groups, row, std::min(row + chunk, call_.n_rows));
     }
@@ -66,7 +56,7 @@ class Walk {
 
   TileFunction function_of(int n_rows, int n_groups) const {
     const auto stored = static_cast<int>(call_.weight.stored_type());
-    const int block_type = stored - static_cast<int>(WeightType::kQ4_0);
+    const int block_type = block_type_index(call_.weight.stored_type());
     switch (call_.weight.form()) {
       case ActivationForm::kFloat32:
         return kernels_.float32[stored][n_rows][n_groups];
@@ -115,6 +105,15 @@ class Walk {
 };
 
 }  // namespace
+
+GroupRange group_share(int64_t n_groups, int ith, int nth) {
+  return {n_groups * ith / nth, n_groups * (ith + 1) / nth};
+}
+
+int64_t rows_at_once(size_t chunk_bytes, size_t row_bytes, int64_t tile_rows) {
+  const auto fit = static_cast<int64_t>(chunk_bytes / row_bytes);
+  return std::max<int64_t>(fit / tile_rows, 1) * tile_rows;
+}
 
 void LinearCall::write(const float* sums, int64_t group, int64_t row) const {
   const int64_t first = group * kGroupOutputs;

@@ -11,21 +11,9 @@
 
 #include <cstring>
 
-#if defined(__clang__)
-#pragma clang attribute push(                                                                     \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,fma,f16c"))), \
-    apply_to = function)
-#else
-// GCC 12's own intrinsics start from an undefined vector and are then warned about.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,fma,f16c")
-#endif
-
 namespace ebb::kernels {
 
-#include "kernels/linear_matrix.inl"  // NOLINT: its functions belong to this file's target
+#include "kernels/linear_matrix.inl"  // NOLINT: its functions are of a target of their own
 
 namespace {
 
@@ -96,11 +84,5 @@ bool may_use_amx() {
 }
 
 }  // namespace ebb::kernels
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
 
 #endif

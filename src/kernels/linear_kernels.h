@@ -34,6 +34,9 @@ using QuantiseFunction = void (*)(const float* x, int64_t n_blocks, void* out);
 // Matrix units: 32 rows times one or two groups of 16 outputs, both in bfloat16, sums in float32.
 inline constexpr int kMatrixRows = 32;
 inline constexpr int kMatrixGroups = 2;
+// Of 32 inputs of 16 rows or of 16 outputs.
+inline constexpr int kMatrixBlockNumbers = kBlockInputs * kPreparedRows;
+static_assert(kMatrixRows == 2 * kPreparedRows && kPreparedRows == kGroupOutputs);
 struct MatrixTile {
   const uint16_t* rows[2] = {};  // 16 rows each, [32 inputs, 16 rows] a block of inputs
   const uint16_t* weights[2] =
@@ -73,6 +76,20 @@ bool may_use_amx();
 #endif
 // Requires: can_run(isa).
 const KernelTable& kernels_of(Isa isa);
+
+// Where a block type stands in tables of functions.  Requires: is_block_quantised(type).
+constexpr int block_type_index(WeightType type) {
+  return static_cast<int>(type) - static_cast<int>(WeightType::kQ4_0);
+}
+
+// The groups of 16 outputs that share ith of nth computes.
+struct GroupRange {
+  int64_t begin;
+  int64_t end;
+};
+GroupRange group_share(int64_t n_groups, int ith, int nth);
+// Rows of row_bytes that fit into chunk_bytes, in whole tiles, at least one.
+int64_t rows_at_once(size_t chunk_bytes, size_t row_bytes, int64_t tile_rows);
 
 // Row `row` of a matrix into rows prepared as kBf16, spread over the blocks of its 16 rows.
 void round_row(const MatrixKernels& kernels, const float* x, int64_t n_in, int64_t row,

@@ -11,7 +11,6 @@ namespace ebb::kernels {
 namespace {
 
 constexpr size_t kRowChunkBytes = size_t{1} << 20U;
-constexpr size_t kBlockNumbers = 512;  // bfloat16 numbers of 32 inputs x 16 rows or outputs
 
 class MatrixWalk {
  public:
@@ -19,8 +18,8 @@ class MatrixWalk {
       : kernels_(kernels),
         call_(call),
         n_blocks_(call.weight.n_in() / kBlockInputs),
-        group_numbers_(static_cast<size_t>(n_blocks_) * kBlockNumbers),
-        type_(static_cast<int>(call.weight.stored_type()) - static_cast<int>(WeightType::kQ4_0)) {
+        group_numbers_(static_cast<size_t>(n_blocks_) * kMatrixBlockNumbers),
+        type_(block_type_index(call.weight.stored_type())) {
     static thread_local std::vector<uint16_t> memory;  // grows to the widest layer
     constexpr size_t kLine = 64 / sizeof(uint16_t);
     const size_t n_wanted = kMatrixGroups * group_numbers_ + kLine;
@@ -34,15 +33,13 @@ class MatrixWalk {
   MatrixWalk& operator=(const MatrixWalk&) = delete;
 
   void run() const {
-    const int64_t begin = call_.weight.n_groups() * call_.ith / call_.nth;
-    const int64_t end = call_.weight.n_groups() * (call_.ith + 1) / call_.nth;
-    const auto row_bytes = static_cast<size_t>(call_.weight.n_in()) * sizeof(uint16_t);
-    const auto fit = static_cast<int64_t>(kRowChunkBytes / row_bytes) / kMatrixRows;
-    const int64_t chunk = std::max<int64_t>(fit, 1) * kMatrixRows;
+    const GroupRange groups = group_share(call_.weight.n_groups(), call_.ith, call_.nth);
+    const size_t row_bytes = prepared_row_bytes(ActivationForm::kBf16, call_.weight.n_in());
+    const int64_t chunk = rows_at_once(kRowChunkBytes, row_bytes, kMatrixRows);
     for (int64_t row = 0; row < call_.n_rows; row += chunk) {
       const int64_t row_end = std::min(row + chunk, call_.n_rows);
-      for (int64_t group = begin; group < end; group += kMatrixGroups) {
-        run_groups(group, std::min<int64_t>(end - group, kMatrixGroups), row, row_end);
+      for (int64_t group = groups.begin; group < groups.end; group += kMatrixGroups) {
+        run_groups(group, std::min<int64_t>(groups.end - group, kMatrixGroups), row, row_end);
       }
     }
   }

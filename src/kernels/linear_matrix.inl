@@ -1,9 +1,21 @@
 // Linear kernels for many rows on a matrix unit (AMX): weights become bfloat16 group by group and
-// meet all rows before they are forgotten. Included inside a target region. T is the unit, the
-// processor's own or one in plain code for tests, with eight tiles of 16 rows of 64 bytes:
+// meet all rows before they are forgotten. Included behind immintrin.h and cstring. T is the unit,
+// the processor's own or one in plain code for tests, with eight tiles of 16 rows of 64 bytes:
 //   configure(); zero<t>(); load<t>(p) and store<t>(p), tiles without gaps;
 //   multiply<c, a, b>(): c[m][n] += sum over i, j of a[m][2 i + j] * b[i][2 n + j], a and b of
 //   bfloat16, c of float32; release().
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                                     \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,fma,f16c"))), \
+    apply_to = function)
+#else
+// GCC 12's own intrinsics start from an undefined vector and are then warned about.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,fma,f16c")
+#endif
 
 #include "kernels/linear_avx512.inl"  // NOLINT: the same target
 
@@ -40,7 +52,7 @@ void dequantise_group(const uint8_t* unit, int64_t n_in, uint16_t* out) {
         kLayout.is_k_type && kLayout.has_minimum ? Avx512::load_half(unit + 32, 0) : Avx512::zero();
     const uint8_t* scales = unit + (kLayout.is_k_type ? kLayout.first_scale_bytes() : 0);
     const uint8_t* quants = unit + kLayout.unit_scale_bytes(n);
-    for (int64_t b = 0; b < n; ++b, out += 512) {
+    for (int64_t b = 0; b < n; ++b, out += kMatrixBlockNumbers) {
       prefetch<kLayout.unit_bytes(kUnitBlocks) / kUnitBlocks>(quants);
       const Avx512::Quants q = Avx512::unpack<kLayout.bits>(quants, 0);
       const auto vectors = load_scales<Avx512, kType>(d, m, scales, 0);
@@ -73,7 +85,7 @@ void multiply_groups(const MatrixTile& tile) {
   T::template zero<2>();
   T::template zero<3>();
   for (int64_t b = 0; b < tile.n_blocks; ++b) {
-    const int64_t at = b * 512;
+    const int64_t at = b * kMatrixBlockNumbers;
     T::template load<6>(tile.weights[0] + at);
     T::template load<4>(tile.rows[0] + at);
     T::template multiply<0, 4, 6>();
@@ -112,3 +124,9 @@ constexpr MatrixKernels make_matrix_kernels() {
 }
 
 }  // namespace
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif

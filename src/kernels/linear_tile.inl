@@ -217,7 +217,7 @@ void quantise_blocks(const float* x, int64_t n_blocks, void* out) {
 template <class V, WeightType kType, int kRows>
 constexpr void add_block_functions(KernelTable& table) {
   if constexpr (kRows <= V::kMaxRows) {
-    constexpr int kAt = static_cast<int>(kType) - static_cast<int>(WeightType::kQ4_0);
+    constexpr int kAt = block_type_index(kType);
     table.int15[kAt][kRows] = block_tile<V, kType, Int15Block, kRows>;
     table.int8[kAt][kRows] = block_tile<V, kType, Int8Block, kRows>;
   }

@@ -68,11 +68,13 @@ HeadCells& HeadCells::operator=(HeadCells other) noexcept {
 
 HeadCells::~HeadCells() { clear(); }
 
+void HeadCells::release(const Part& part) {
+  pool_->unref(part.page);
+  if (part.keys != nullptr) pool_->unref(part.keys);
+}
+
 void HeadCells::clear() {
-  for (const Part& part : parts_) {
-    pool_->unref(part.page);
-    if (part.keys != nullptr) pool_->unref(part.keys);
-  }
+  for (const Part& part : parts_) release(part);
   parts_.clear();
   n_cells_ = 0;
   n_skipped_ = 0;
@@ -148,8 +150,7 @@ void HeadCells::truncate(uint32_t n) {
     page.hidden.pop_back();
     --n_cells_;
     if (page.n_cells == 0) {
-      if (parts_.back().keys != nullptr) pool_->unref(parts_.back().keys);
-      pool_->unref(parts_.back().page);
+      release(parts_.back());
       parts_.pop_back();
     }
   }
@@ -167,8 +168,7 @@ uint32_t HeadCells::drop_invisible(Ordinal next, uint32_t window) {
     }
     is_done = n_skipped_ < page.n_cells;
     if (!is_done) {
-      if (parts_[n_pages].keys != nullptr) pool_->unref(parts_[n_pages].keys);
-      pool_->unref(parts_[n_pages].page);
+      release(parts_[n_pages]);
       ++n_pages;
       n_skipped_ = 0;
     }
@@ -176,12 +176,6 @@ uint32_t HeadCells::drop_invisible(Ordinal next, uint32_t window) {
   parts_.erase(parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(n_pages));
   n_cells_ -= n_dropped;
   return n_dropped;
-}
-
-void HeadCells::drop_first_page() {
-  pool_->unref(parts_.front().page);
-  parts_.erase(parts_.begin());
-  n_skipped_ = 0;
 }
 
 // A cap that keeps sinks drops the cell behind them at every step. Whether a fork shares the pages
@@ -212,7 +206,11 @@ bool HeadCells::drop_near_front(uint32_t index) {
   EBB_DCHECK(n_skipped_ < parts_.front().page->n_cells);
   ++n_skipped_;
   --n_cells_;
-  if (n_skipped_ == parts_.front().page->n_cells) drop_first_page();
+  if (n_skipped_ == parts_.front().page->n_cells) {
+    release(parts_.front());
+    parts_.erase(parts_.begin());
+    n_skipped_ = 0;
+  }
   return true;
 }
 
@@ -288,13 +286,7 @@ void HeadCells::renumber_colliding(Ordinal next) {
 
 void HeadCells::hide(std::span<const uint32_t> indices) {
   // The flag lives in the page, so pages of other sequences must not see it.
-  for (Part& part : parts_) {
-    if (part.page->n_refs == 1) continue;
-    Page* copy = pool_->make_page();
-    copy_cells(pool_->format(), *part.page, 0, part.page->n_cells, *copy);
-    pool_->unref(part.page);
-    part.page = copy;
-  }
+  for (Part& part : parts_) own(part);
   size_t next = 0;
   uint32_t base = 0;
   for_each([&](const Part& part, uint32_t first, uint32_t end) {

@@ -70,8 +70,8 @@ class HeadCells {
   template <typename Visit>
   void for_each(Visit visit) const;  // visit(part, first cell, end cell)
   void own(Part& part);
+  void release(const Part& part);
   void clear();
-  void drop_first_page();
   bool drop_near_front(uint32_t index);
 
   PagePool* pool_;

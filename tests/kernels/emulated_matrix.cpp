@@ -9,20 +9,9 @@
 
 #include "kernels/packed_block.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(                                                                     \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,fma,f16c"))), \
-    apply_to = function)
-#else
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,fma,f16c")
-#endif
-
 namespace ebb::kernels {
 
-#include "kernels/linear_matrix.inl"  // NOLINT: its functions belong to this file's target
+#include "kernels/linear_matrix.inl"  // NOLINT: its functions are of a target of their own
 
 namespace {
 
@@ -86,11 +75,5 @@ bool can_emulate_matrix() {
 }
 
 }  // namespace ebb::kernels
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
 
 #endif

@@ -134,11 +134,11 @@ def tensors(spec):
 
 class Quantiser:
     def __init__(self, library):
-        self.library = library
+        self.ggml_library = library
         self.ggml = None
 
     def _load(self):
-        path = self.library
+        path = self.ggml_library
         if not path:
             found = glob.glob(os.path.join(ROOT, ".venv/lib/python3*/site-packages/lib/libggml-base.so"))
             if not found:
