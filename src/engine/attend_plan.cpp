@@ -24,8 +24,8 @@ uint32_t shared_below(const std::vector<kernels::CellRun>& a,
   while (n < a.size() && n < b.size() && is_same(a[n], b[n])) ++n;
   if (n == 0) return 0;
   uint32_t next = UINT32_MAX;
-  if (n < a.size()) next = a[n].ordinals[a[n].begin].value;
-  if (n < b.size()) next = std::min(next, b[n].ordinals[b[n].begin].value);
+  if (n < a.size()) next = a[n].first.value;
+  if (n < b.size()) next = std::min(next, b[n].first.value);
   return next / kernels::kOrdinalBlock * kernels::kOrdinalBlock;
 }
 

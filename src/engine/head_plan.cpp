@@ -17,7 +17,10 @@ void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,
     run.begin = begin;
     run.end = part.page->n_cells;
     begin = 0;
-    if (run.end > run.begin) runs.push_back(run);
+    if (run.end == run.begin) continue;
+    run.first = part.page->ordinals[run.begin];
+    run.last = part.page->ordinals[run.end - 1];
+    runs.push_back(run);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "kernels/activation.h"
 #include "kernels/numbers.h"
@@ -270,16 +271,51 @@ void run_rope_and_store(ggml_tensor* dst, int ith, int nth, void* layer_op) {
   }
 }
 
+// Tasks for one thread. It takes the next before it has done the last, so as to ask for its cells
+// in time; not at the end, where that would keep work from a thread that has none.
+class TaskTaker {
+ public:
+  TaskTaker(LayerOp& op, int n_threads)
+      : op_(op), n_early_(static_cast<int>(op.attention.tasks.size()) - 2 * n_threads) {}
+
+  // Null: all are taken.
+  const AttendTask* take() {
+    const int task = std::exchange(early_, kNone);
+    return at(task == kNone ? next() : task);
+  }
+  // The one that take() will give, if that is known.
+  const AttendTask* peek() {
+    if (early_ == kNone && op_.next_task.load(std::memory_order_relaxed) < n_early_) {
+      early_ = next();
+    }
+    return at(early_);
+  }
+
+ private:
+  static constexpr int kNone = -1;
+  int next() { return op_.next_task.fetch_add(1, std::memory_order_relaxed); }
+  const AttendTask* at(int task) const {
+    const std::vector<AttendTask>& tasks = op_.attention.tasks;
+    const bool is_one = task != kNone && task < static_cast<int>(tasks.size());
+    return is_one ? &tasks[static_cast<size_t>(task)] : nullptr;
+  }
+
+  LayerOp& op_;
+  int n_early_;
+  int early_ = kNone;
+};
+
 void run_attend(ggml_tensor* dst, int ith, int nth, void* layer_op) {
   auto& op = *static_cast<LayerOp*>(layer_op);
-  (void)nth;
   kernels::AttentionScratch& scratch = (*op.scratch)[static_cast<size_t>(ith)];
   thread_local std::vector<kernels::QueryRow> queries;
-  const std::vector<AttendTask>& tasks = op.attention.tasks;
-  while (true) {
-    const auto next = static_cast<size_t>(op.next_task.fetch_add(1, std::memory_order_relaxed));
-    if (next >= tasks.size()) return;
-    const AttendTask& task = tasks[next];
+  TaskTaker taker(op, nth);
+  while (const AttendTask* taken = taker.take()) {
+    const AttendTask& task = *taken;
+    const AttendTask* next = taker.peek();
+    if (next != nullptr && next->n_parts == 1) {
+      scratch.expect(op.head(static_cast<size_t>(next->first_block), next->kv_head).runs);
+    }
     queries.clear();
     for (int i = 0; i < task.n_blocks; ++i) {
       const auto block = static_cast<size_t>(task.first_block + i);

@@ -78,18 +78,19 @@ void spoil_weights(const WeightSums& statistics, uint32_t target,
   }
 }
 
-// The rows' softmax and weighted values over the groups of one ordinal block, into state.of_block
+// The rows' softmax and weighted values over one ordinal block, into state.of_block
 // and state.partial. `kept` takes the scores before the softmax, or is null.
 template <typename T>
 HWY_ATTR void attend_block(const AttentionShape& shape, std::span<const QueryRow> rows,
-                           std::span<const CellGroup> groups, RowsAt kept,
-                           AttentionScratch::State& state) {
+                           size_t block, RowsAt kept, AttentionScratch::State& state) {
+  const std::span<const CellGroup> groups = state.groups_of(block);
   const auto head_dim = static_cast<size_t>(shape.head_dim);
   const size_t n = groups.size() * kCellGroup;
   const RowsAt scores{state.scores.data(), n};
   const float* queries[kRowsAtOnce] = {};
   for (size_t r = 0; r < rows.size(); ++r) queries[r] = rows[r].query;
-  score_block<T>(queries, rows.size(), head_dim, groups, state.tile.data(), scores);
+  score_block<T>(queries, rows.size(), head_dim, groups, state.ahead_of_keys(block),
+                 state.tile.data(), scores);
   const BlockExtent extent(groups);
   for (size_t r = 0; r < rows.size(); ++r) {
     float* row = scores.first + r * n;
@@ -101,25 +102,24 @@ HWY_ATTR void attend_block(const AttentionShape& shape, std::span<const QueryRow
   if (rows.front().out == nullptr) {
     sum_weights(n, rows.size(), scores, sums);
   } else {
-    weigh_block<T>(groups, head_dim, rows.size(), scores, state.tile.data(),
-                   {state.partial.data(), head_dim}, sums);
+    weigh_block<T>({groups, head_dim, state.ahead_of_values(block)}, rows.size(), scores,
+                   state.tile.data(), {state.partial.data(), head_dim}, sums);
   }
   for (size_t r = 0; r < rows.size(); ++r) {
-    BlockSoftmax& block = state.of_block[r];
-    block.sum = std::isnan(block.max) ? block.max : sums[r];
+    BlockSoftmax& softmax = state.of_block[r];
+    softmax.sum = std::isnan(softmax.max) ? softmax.max : sums[r];
   }
 }
 
 HWY_ATTR void attend_block_of(const AttentionShape& shape, std::span<const QueryRow> rows,
-                              std::span<const CellGroup> groups, RowsAt kept,
-                              AttentionScratch::State& state) {
+                              size_t block, RowsAt kept, AttentionScratch::State& state) {
   switch (shape.type) {
     case CellType::kF32:
-      return attend_block<float>(shape, rows, groups, kept, state);
+      return attend_block<float>(shape, rows, block, kept, state);
     case CellType::kF16:
-      return attend_block<hwy::float16_t>(shape, rows, groups, kept, state);
+      return attend_block<hwy::float16_t>(shape, rows, block, kept, state);
     case CellType::kBf16:
-      return attend_block<hwy::bfloat16_t>(shape, rows, groups, kept, state);
+      return attend_block<hwy::bfloat16_t>(shape, rows, block, kept, state);
   }
 }
 
@@ -153,7 +153,7 @@ HWY_ATTR void attend_groups(const AttentionShape& shape, std::span<const QueryRo
   for (size_t b = 0; b < state.n_blocks(); ++b) {
     const RowsAt kept{
         keeps_scores ? state.kept.data() + state.block_begin[b] * kCellGroup : nullptr, n_all};
-    attend_block_of(shape, rows, state.groups_of(b), kept, state);
+    attend_block_of(shape, rows, b, kept, state);
     merge_rows(rows, state.of_block.data(), state.partial.data(),
                static_cast<size_t>(shape.head_dim), &state.so_far[first_row]);
   }
@@ -186,7 +186,7 @@ HWY_ATTR void attend_blocks(const AttentionShape& shape, std::span<const QueryRo
   const size_t n = rows.size();
   const size_t n_numbers = n * static_cast<size_t>(shape.head_dim);
   for (size_t b = first_block; b < end_block; ++b) {
-    attend_block_of(shape, rows, state.groups_of(b), {nullptr, 0}, state);
+    attend_block_of(shape, rows, b, {nullptr, 0}, state);
     std::copy_n(state.of_block.data(), n, &results.softmax[b * n]);
     std::copy_n(state.partial.data(), n_numbers, &results.partial[b * n_numbers]);
   }
@@ -265,6 +265,7 @@ void attend(const AttentionShape& shape, std::span<const CellRun> runs,
         has_sums ? statistics.row_target.subspan(first, some.size()) : statistics.row_target;
     HWY_DYNAMIC_DISPATCH(attend_rows)(shape, some, statistics, targets, state);
   }
+  scratch.expect({});
 }
 
 void attend_shared(const AttentionShape& shape, std::span<const AttentionMember> members,
@@ -277,18 +278,24 @@ void attend_shared(const AttentionShape& shape, std::span<const AttentionMember>
   }
   if (rows.empty()) return;
   EBB_CHECK(rows.size() <= kAttentionRows && n_shared % kOrdinalBlock == 0);
+  const std::span<const CellRun> after = state.expected;
+  const uint32_t after_first = state.expected_first;
   const auto head_dim = static_cast<size_t>(shape.head_dim);
   const Ordinals seen = seen_by(shape, rows);
   HWY_DYNAMIC_DISPATCH(begin_rows)(rows, head_dim, state.so_far.data());
   if (n_shared > 0) {
     state.collect_groups(shape, members.front().runs, seen.first_seen,
                          std::min(seen.last_seen, n_shared - 1));
+    scratch.expect(members.front().runs, n_shared);
     state.reserve(shape, rows.size(), false);
     HWY_DYNAMIC_DISPATCH(attend_groups)(shape, rows, 0, false, state);
   }
   size_t first_row = 0;
-  for (const AttentionMember& member : members) {
+  for (size_t m = 0; m < members.size(); ++m) {
+    const AttentionMember& member = members[m];
     if (member.rows.empty()) continue;
+    const bool is_last = m + 1 == members.size();
+    scratch.expect(is_last ? after : members[m + 1].runs, is_last ? after_first : n_shared);
     const Ordinals own = seen_by(shape, member.rows);
     state.collect_groups(shape, member.runs, std::max(own.first_seen, n_shared), own.last_seen);
     state.reserve(shape, member.rows.size(), false);
@@ -296,6 +303,7 @@ void attend_shared(const AttentionShape& shape, std::span<const AttentionMember>
     first_row += member.rows.size();
   }
   HWY_DYNAMIC_DISPATCH(finish_rows)(rows, head_dim, state.so_far.data());
+  scratch.expect({});
 }
 
 void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
@@ -310,6 +318,7 @@ void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
   results.n_blocks.store(n, std::memory_order_relaxed);
   HWY_DYNAMIC_DISPATCH(attend_blocks)
   (shape, rows, n * part / n_parts, n * (part + 1) / n_parts, results, state);
+  scratch.expect({});
 }
 
 void merge_parts(const AttentionShape& shape, std::span<const QueryRow> rows,

@@ -23,7 +23,7 @@ inline constexpr uint32_t kOrdinalBlock = 256;
 // Query rows that attend_shared() and attend_part() take.
 inline constexpr size_t kAttentionRows = 48;
 
-// Cells [begin, end) of one page.
+// Cells [begin, end) of one page; not empty.
 struct CellRun {
   const std::byte* keys = nullptr;    // [16, head_dim, n_groups], see kv/cell_format.h
   const std::byte* values = nullptr;  // [head_dim, n_cells]
@@ -31,6 +31,15 @@ struct CellRun {
   const uint8_t* hidden = nullptr;    // [n_cells], non-zero = masked; null = none
   uint32_t begin = 0;
   uint32_t end = 0;
+  // Of cells begin and end - 1. Most runs have no gaps, and then nobody need read the ordinals,
+  // which lie where nothing else is wanted from memory.
+  Ordinal first;
+  Ordinal last;
+
+  bool has_gaps() const { return last.value - first.value != end - 1 - begin; }
+  uint32_t ordinal_at(uint32_t cell) const {
+    return has_gaps() ? ordinals[cell].value : first.value + (cell - begin);
+  }
 };
 
 struct AttentionShape {
@@ -98,6 +107,11 @@ class AttentionScratch {
   ~AttentionScratch();
   AttentionScratch(AttentionScratch&&) noexcept;
   AttentionScratch& operator=(AttentionScratch&&) noexcept;
+
+  // What the thread will read after the coming call, cells with ordinals below `first` left out:
+  // keys are asked for while the call is still at work. Speed only; forgotten after the call.
+  // Requires: the runs stay until that call is over.
+  void expect(std::span<const CellRun> runs, uint32_t first = 0);
 
   struct State;
   State& state() { return *state_; }

@@ -1,5 +1,6 @@
 // Cuts runs of cells into what the SIMD part of attend() works on.
 #include <algorithm>
+#include <array>
 
 #include "kernels/attention_state.h"
 
@@ -10,20 +11,18 @@ void AttentionScratch::State::collect_groups(const AttentionShape& shape,
                                              uint32_t last_seen) {
   groups.clear();
   block_begin.clear();
-  const size_t number_bytes = cell_type_bytes(shape.type);
-  const size_t head_dim = static_cast<size_t>(shape.head_dim);
+  const size_t key_bytes = static_cast<size_t>(shape.head_dim) * cell_type_bytes(shape.type);
   uint32_t block = UINT32_MAX;
   uint32_t cell_index = 0;
   for (const CellRun& run : runs) {
     uint32_t cell = run.begin;
-    if (run.end > run.begin && run.ordinals[run.end - 1].value < first_seen) cell = run.end;
+    if (run.last.value < first_seen) cell = run.end;
     while (cell < run.end) {
-      const uint32_t ordinal = run.ordinals[cell].value;
+      const uint32_t ordinal = run.ordinal_at(cell);
       if (ordinal > last_seen) break;
       const uint32_t base = cell / kCellGroup * kCellGroup;
       uint32_t end = std::min(base + kCellGroup, run.end);
-      while (end > cell + 1 &&
-             run.ordinals[end - 1].value / kOrdinalBlock != ordinal / kOrdinalBlock) {
+      while (end > cell + 1 && run.ordinal_at(end - 1) / kOrdinalBlock != ordinal / kOrdinalBlock) {
         --end;
       }
       if (ordinal / kOrdinalBlock < first_seen / kOrdinalBlock) {  // a block that nobody wants
@@ -35,19 +34,60 @@ void AttentionScratch::State::collect_groups(const AttentionShape& shape,
         block_begin.push_back(groups.size());
       }
       CellGroup group;
-      group.keys = run.keys + base * head_dim * number_bytes;
-      group.values = run.values + base * head_dim * number_bytes;
-      group.ordinals = run.ordinals + base;
+      group.keys = run.keys + base * key_bytes;
+      group.values = run.values + base * key_bytes;
       group.hidden = run.hidden == nullptr ? nullptr : run.hidden + base;
+      group.run = &run;
+      group.base = base;
       group.lane_begin = cell - base;
       group.lane_end = end - base;
       group.cell_index = cell_index + (cell - run.begin);
+      group.first = ordinal;
+      group.last = run.ordinal_at(end - 1);
       groups.push_back(group);
       cell = end;
     }
     cell_index += run.end - run.begin;
   }
   block_begin.push_back(groups.size());
+  put_in_order(key_bytes);
+}
+
+void AttentionScratch::expect(std::span<const CellRun> runs, uint32_t first) {
+  state_->expected = runs;
+  state_->expected_first = first;
+}
+
+void AttentionScratch::State::put_in_order(size_t cell_key_bytes) {
+  order.clear();
+  for (size_t b = 0; b < n_blocks(); ++b) {
+    for (const CellGroup& group : groups_of(b)) order.push_back(group.keys);
+    for (const CellGroup& group : groups_of(b)) order.push_back(group.values);
+  }
+  // The first block of what comes next, as far as runs tell without their ordinals.
+  const size_t n_own = order.size();
+  std::array<const std::byte*, kLead> values{};
+  size_t n = 0;
+  uint32_t block = UINT32_MAX;
+  for (const CellRun& run : expected) {
+    if (run.last.value < expected_first) continue;
+    const uint32_t n_before =
+        run.first.value < expected_first && !run.has_gaps() ? expected_first - run.first.value : 0;
+    uint32_t base = (run.begin + n_before) / kCellGroup * kCellGroup;
+    for (; base < run.end && n < kLead; base += kCellGroup) {
+      const uint32_t n_cells = std::max(base, run.begin) - run.begin;
+      const uint32_t here =
+          (run.has_gaps() ? run.first.value : run.first.value + n_cells) / kOrdinalBlock;
+      if (n > 0 && here != block) break;
+      block = here;
+      order.push_back(run.keys + base * cell_key_bytes);
+      values[n++] = run.values + base * cell_key_bytes;
+    }
+    if (base < run.end) break;
+  }
+  order.insert(order.end(), values.begin(), values.begin() + static_cast<std::ptrdiff_t>(n));
+  const std::byte* harmless = order.empty() ? nullptr : order.front();
+  order.resize(n_own + 2 * kLead, harmless);
 }
 
 void AttentionScratch::State::reserve(const AttentionShape& shape, size_t n_rows,
@@ -73,8 +113,8 @@ size_t n_blocks_at_most(std::span<const CellRun> runs) {
   uint32_t before = UINT32_MAX;
   for (const CellRun& run : runs) {
     if (run.begin == run.end) continue;
-    const uint32_t first = run.ordinals[run.begin].value / kOrdinalBlock;
-    const uint32_t last = run.ordinals[run.end - 1].value / kOrdinalBlock;
+    const uint32_t first = run.first.value / kOrdinalBlock;
+    const uint32_t last = run.last.value / kOrdinalBlock;
     n += last - first + (first == before ? 0 : 1);
     before = last;
   }

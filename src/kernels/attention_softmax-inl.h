@@ -27,15 +27,13 @@ constexpr float kNever = -std::numeric_limits<float>::infinity();
 // Sets what the row does not see of a group to minus infinity.
 HWY_ATTR inline void mask_group(const AttentionShape& shape, uint32_t now, const CellGroup& group,
                                 float* scores) {
-  const uint32_t first = group.ordinals[group.lane_begin].value;
-  const uint32_t last = group.ordinals[group.lane_end - 1].value;
   const bool is_whole = group.lane_begin == 0 && group.lane_end == kCellGroup;
-  const bool is_seen = last <= now && (shape.window == 0 || now - first < shape.window);
+  const bool is_seen = group.last <= now && (shape.window == 0 || now - group.first < shape.window);
   if (is_whole && is_seen && group.hidden == nullptr) return;
   for (uint32_t i = 0; i < kCellGroup; ++i) {
     bool sees = i >= group.lane_begin && i < group.lane_end;
     if (sees) {
-      const uint32_t ordinal = group.ordinals[i].value;
+      const uint32_t ordinal = group.ordinal_at(i);
       sees = ordinal <= now && (shape.window == 0 || now - ordinal < shape.window) &&
              (group.hidden == nullptr || group.hidden[i] == 0);
     }
@@ -53,8 +51,8 @@ struct BlockExtent {
     for (const CellGroup& group : groups) {
       is_plain = is_plain && group.lane_begin == 0 && group.lane_end == kCellGroup &&
                  group.hidden == nullptr;
-      first = std::min(first, group.ordinals[group.lane_begin].value);
-      last = std::max(last, group.ordinals[group.lane_end - 1].value);
+      first = std::min(first, group.first);
+      last = std::max(last, group.last);
     }
   }
   bool is_all_seen(const AttentionShape& shape, uint32_t now) const {

@@ -22,7 +22,7 @@ class Pages {
       first_ordinal += 1 + (dice(4) == 0 ? dice(30) : 0);
     }
     const auto* address = reinterpret_cast<const std::byte*>(ordinals.data());
-    return {address, address, ordinals.data(), nullptr, 0, n};
+    return {address, address, ordinals.data(), nullptr, 0, n, ordinals.front(), ordinals.back()};
   }
 
  private:
@@ -30,7 +30,7 @@ class Pages {
 };
 
 uint32_t end_of(const std::vector<kernels::CellRun>& runs) {
-  return runs.empty() ? 0 : runs.back().ordinals[runs.back().end - 1].value + 1;
+  return runs.empty() ? 0 : runs.back().last.value + 1;
 }
 
 struct Batch {

@@ -88,7 +88,8 @@ class PagedHead {
     for (const PageMemory& page : memory_) {
       runs.push_back({page.keys.data(), page.values.data(), page.ordinals.data(),
                       page.any_hidden ? page.hidden.data() : nullptr, page.n_dead,
-                      static_cast<uint32_t>(page.ordinals.size())});
+                      static_cast<uint32_t>(page.ordinals.size()), page.ordinals[page.n_dead],
+                      page.ordinals.back()});
     }
   }
 

@@ -86,6 +86,27 @@ TEST(AttentionOfSharedCells, DiffersInNoBitFromEachAlone) {
   });
 }
 
+// What a thread reads next is asked for ahead: that may not change, nor touch, anything.
+TEST(AttentionAhead, WhatIsExpectedChangesNoBit) {
+  check_property(100, [] {
+    const AttentionShape shape = random_shape();
+    const auto seed = *rc::gen::arbitrary<uint32_t>();
+    Dice dice(seed);
+    const HeadCase head(shape, ordinals_from(0, 1 + dice(700), dice), seed);
+    const HeadCase after(shape, ordinals_from(dice(600), 1 + dice(700), dice), seed + 1);
+    const PagedHead paged(head, random_pages(dice));
+    const PagedHead next(after, random_pages(dice));
+    std::vector<uint32_t> at;
+    for (uint32_t i = 0; i < 1 + dice(6); ++i) at.push_back(dice(head.ordinals.back() + 20));
+    Rows rows(head, at, seed);
+    AttentionScratch scratch;
+    attend(shape, paged.runs, rows.into(rows.alone), scratch);
+    scratch.expect(next.runs, dice(2) == 0 ? 0 : dice(800));
+    attend(shape, paged.runs, rows.into(rows.other), scratch);
+    RC_ASSERT(rows.alone == rows.other);
+  });
+}
+
 TEST(AttentionInParts, DiffersInNoBitFromOnePass) {
   check_property(100, [] {
     const AttentionShape shape = random_shape();
