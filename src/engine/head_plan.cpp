@@ -9,18 +9,19 @@ void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,
   runs.clear();
   uint32_t begin = cells.n_skipped();
   for (const kv::HeadCells::Part& part : cells.parts()) {
-    kernels::CellRun run;
-    run.keys = part.keys != nullptr ? part.keys->data : part.page->data;
-    run.values = part.page->data + format.key_page_bytes();
-    run.ordinals = part.page->ordinals.data();
-    run.hidden = part.page->has_hidden ? part.page->hidden.data() : nullptr;
-    run.begin = begin;
-    run.end = part.page->n_cells;
+    if (part.n_cells > begin) {
+      kernels::CellRun& run = runs.emplace_back();
+      run.keys = part.key_data;
+      run.values = part.page_data + format.key_page_bytes();
+      run.begin = begin;
+      run.end = part.n_cells;
+      run.first = begin == 0 ? part.first : part.page->ordinals[begin];
+      run.last = part.last;
+      // Only these make it worth a look at the page.
+      if (run.has_gaps()) run.ordinals = part.page->ordinals.data();
+      if (part.has_hidden) run.hidden = part.page->hidden.data();
+    }
     begin = 0;
-    if (run.end == run.begin) continue;
-    run.first = part.page->ordinals[run.begin];
-    run.last = part.page->ordinals[run.end - 1];
-    runs.push_back(run);
   }
 }
 
@@ -38,7 +39,7 @@ void plan_heads(const std::vector<RowBlock>& blocks, int layer, int n_kv_heads,
       size_t left = plan.new_cells.size();
       for (size_t i = cells.parts().size(); i-- > 0 && left > 0;) {
         const kv::HeadCells::Part& part = cells.parts()[i];
-        for (uint32_t cell = part.page->n_cells; cell-- > 0 && left > 0;) {
+        for (uint32_t cell = part.n_cells; cell-- > 0 && left > 0;) {
           plan.new_cells[--left] = {part.page, part.keys, cell};
         }
       }

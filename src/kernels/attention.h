@@ -27,7 +27,7 @@ inline constexpr size_t kAttentionRows = 48;
 struct CellRun {
   const std::byte* keys = nullptr;    // [16, head_dim, n_groups], see kv/cell_format.h
   const std::byte* values = nullptr;  // [head_dim, n_cells]
-  const Ordinal* ordinals = nullptr;  // [n_cells], ascending
+  const Ordinal* ordinals = nullptr;  // [n_cells], ascending; null where has_gaps() is false
   const uint8_t* hidden = nullptr;    // [n_cells], non-zero = masked; null = none
   uint32_t begin = 0;
   uint32_t end = 0;

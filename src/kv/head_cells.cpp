@@ -84,9 +84,28 @@ template <typename Visit>
 void HeadCells::for_each(Visit visit) const {
   uint32_t first = n_skipped_;
   for (const Part& part : parts_) {
-    visit(part, first, part.page->n_cells);
+    visit(part, first, part.n_cells);
     first = 0;
   }
+}
+
+// Notes what the page holds, after a change of it.
+void HeadCells::describe(Part& part) {
+  const Page& page = *part.page;
+  part.key_data = part.keys != nullptr ? part.keys->data : page.data;
+  part.page_data = page.data;
+  part.n_cells = page.n_cells;
+  part.has_hidden = page.has_hidden;
+  if (page.n_cells == 0) return;
+  part.first = page.ordinals.front();
+  part.last = page.ordinals.back();
+}
+
+HeadCells::Part& HeadCells::add_part(Page* page) {
+  Part& part = parts_.emplace_back();
+  part.page = page;
+  describe(part);
+  return part;
 }
 
 // Makes a page writable by this sequence: one that another fork also holds is copied.
@@ -109,11 +128,12 @@ void HeadCells::own(Part& part) {
     pool_->unref(part.keys);
     part.keys = copy;
   }
+  describe(part);
 }
 
 NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
   const uint32_t capacity = pool_->format().cells_per_page();
-  if (parts_.empty() || parts_.back().page->n_cells == capacity) {
+  if (parts_.empty() || parts_.back().n_cells == capacity) {
     parts_.reserve(parts_.size() + 1);
     Part part;
     part.page = pool_->make_page();
@@ -123,10 +143,11 @@ NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
       pool_->unref(part.page);
       throw;
     }
+    describe(part);
     parts_.push_back(part);
   } else {
-    EBB_DCHECK(parts_.back().page->ordinals.back() < ordinal);
-    own(parts_.back());
+    EBB_DCHECK(parts_.back().last < ordinal);
+    if (parts_.back().page->n_refs > 1 || parts_.back().keys != nullptr) own(parts_.back());
   }
   // Where it was empty a part was added above.
   // cppcheck-suppress containerOutOfBounds
@@ -135,6 +156,8 @@ NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
   page.ordinals.push_back(ordinal);
   page.spans.push_back(span);
   page.hidden.push_back(0);
+  if (tail.n_cells++ == 0) tail.first = ordinal;
+  tail.last = ordinal;
   ++n_cells_;
   return {tail.page, tail.keys, page.n_cells++};
 }
@@ -149,6 +172,7 @@ void HeadCells::truncate(uint32_t n) {
     page.spans.pop_back();
     page.hidden.pop_back();
     --n_cells_;
+    describe(parts_.back());
     if (page.n_cells == 0) {
       release(parts_.back());
       parts_.pop_back();
@@ -184,29 +208,30 @@ bool HeadCells::drop_near_front(uint32_t index) {
   constexpr uint32_t kFew = 16;
   if (index >= kFew || derives_keys_) return false;
   struct Place {
-    Page* page;
+    Part* part;
     uint32_t cell;
   };
   std::array<Place, kFew> places{};
   uint32_t n_found = 0;
   uint32_t cell = n_skipped_;
   for (Part& part : parts_) {
-    const uint32_t n_here = part.page->n_cells - cell;
+    const uint32_t n_here = part.n_cells - cell;
     if (index > 0 && n_found + n_here > 1) own(part);  // a cell behind the first is written
-    for (; cell < part.page->n_cells && n_found <= index; ++cell) {
-      places[n_found++] = {part.page, cell};
+    for (; cell < part.n_cells && n_found <= index; ++cell) {
+      places[n_found++] = {&part, cell};
     }
     if (n_found > index) break;
     cell = 0;
   }
   for (uint32_t i = index; i > 0; --i) {
-    move_cell(pool_->format(), *places[i - 1].page, places[i - 1].cell, *places[i].page,
+    move_cell(pool_->format(), *places[i - 1].part->page, places[i - 1].cell, *places[i].part->page,
               places[i].cell);
+    describe(*places[i].part);
   }
-  EBB_DCHECK(n_skipped_ < parts_.front().page->n_cells);
+  EBB_DCHECK(n_skipped_ < parts_.front().n_cells);
   ++n_skipped_;
   --n_cells_;
-  if (n_skipped_ == parts_.front().page->n_cells) {
+  if (n_skipped_ == parts_.front().n_cells) {
     release(parts_.front());
     parts_.erase(parts_.begin());
     n_skipped_ = 0;
@@ -231,22 +256,24 @@ void HeadCells::keep(std::span<const uint32_t> kept) {
     while (next < kept.size() && kept[next] < base + n_here) ++next;
     const size_t n_kept = next - begin;
     // Sharing a whole page saves the copy; a nearly empty fresh page before it would waste memory.
-    const bool is_roomy = is_open && out.parts_.back().page->n_cells < format.cells_per_page() / 2;
+    const bool is_roomy = is_open && out.parts_.back().n_cells < format.cells_per_page() / 2;
     if (n_kept == n_here && first == 0 && !is_roomy && n_here > 0) {
-      out.parts_.push_back({part.page, nullptr});
+      out.add_part(part.page);
       ++part.page->n_refs;
       is_open = false;
     } else {
       for (size_t i = begin; i < next;) {
-        if (!is_open || out.parts_.back().page->n_cells == format.cells_per_page()) {
-          out.parts_.push_back({pool_->make_page(), nullptr});
+        if (!is_open || out.parts_.back().n_cells == format.cells_per_page()) {
+          out.add_part(pool_->make_page());
           is_open = true;
         }
-        Page& page = *out.parts_.back().page;
+        Part& tail = out.parts_.back();
+        Page& page = *tail.page;
         const size_t room = std::min(next, i + (format.cells_per_page() - page.n_cells));
         const size_t n_run = run_length(kept.subspan(i, room - i));
         copy_cells(format, *part.page, first + (kept[i] - base), static_cast<uint32_t>(n_run),
                    page);
+        describe(tail);
         i += n_run;
       }
     }
@@ -263,19 +290,21 @@ void HeadCells::renumber_compact(Ordinal next, const KeyTurner& turner) {
   pos_shift_ = static_cast<int32_t>(n_cells_) - static_cast<int32_t>(next.value);
   derives_keys_ = pos_shift_ != 0;
   for (Part& part : parts_) {
-    deltas.assign(part.page->n_cells, 0);
+    deltas.assign(part.n_cells, 0);
     bool moves = false;
-    for (uint32_t cell = first; cell < part.page->n_cells; ++cell, ++position) {
+    for (uint32_t cell = first; cell < part.n_cells; ++cell, ++position) {
       deltas[cell] = position - static_cast<int32_t>(part.page->ordinals[cell].value);
       moves = moves || deltas[cell] != 0;
     }
     first = 0;
     if (part.keys != nullptr) pool_->unref(std::exchange(part.keys, nullptr));
+    describe(part);
     // The tail page goes on growing with turned keys, so it needs its own even where nothing moved
     // yet.
     const bool is_growing = derives_keys_ && &part == &parts_.back();
     if (!moves && !is_growing) continue;
     part.keys = pool_->make_key_page();
+    describe(part);
     turner(*part.page, deltas, part.keys->data);
   }
 }
@@ -297,6 +326,7 @@ void HeadCells::hide(std::span<const uint32_t> indices) {
     base += end - first;
   });
   EBB_CHECK(next == indices.size());
+  for (Part& part : parts_) describe(part);
 }
 
 void HeadCells::collect_ordinals(std::vector<Ordinal>& out) const {

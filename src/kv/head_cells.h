@@ -28,6 +28,14 @@ class HeadCells {
   struct Part {
     Page* page = nullptr;
     KeyPage* keys = nullptr;  // derived keys of compact mode, or null
+    // What every step wants to know of the page, side by side: the pages themselves lie far apart,
+    // and to look at each of thousands costs more than a small layer does.
+    const std::byte* key_data = nullptr;  // the derived keys where there are any
+    const std::byte* page_data = nullptr;
+    uint32_t n_cells = 0;
+    Ordinal first;  // of cells 0 and n_cells - 1
+    Ordinal last;
+    bool has_hidden = false;
   };
 
   explicit HeadCells(PagePool& pool) : pool_(&pool) {}
@@ -70,6 +78,8 @@ class HeadCells {
   template <typename Visit>
   void for_each(Visit visit) const;  // visit(part, first cell, end cell)
   void own(Part& part);
+  static void describe(Part& part);
+  Part& add_part(Page* page);
   void release(const Part& part);
   void clear();
   bool drop_near_front(uint32_t index);

@@ -210,12 +210,25 @@ class ComparedSequence {
     EXPECT_EQ(n, 0U);
   }
 
+  // What a part says of its page is what the page holds.
+  static void expect_described(const HeadCells::Part& part) {
+    const Page& page = *part.page;
+    ASSERT_EQ(part.n_cells, page.n_cells);
+    EXPECT_EQ(part.page_data, page.data);
+    EXPECT_EQ(part.key_data, part.keys == nullptr ? page.data : part.keys->data);
+    EXPECT_EQ(part.has_hidden, page.has_hidden);
+    ASSERT_GT(page.n_cells, 0U);
+    EXPECT_EQ(part.first, page.ordinals.front());
+    EXPECT_EQ(part.last, page.ordinals.back());
+  }
+
   // Reads every cell; a tag of -1 where channels disagree, the delta from the keys in use.
   std::vector<ModelCell> read(const HeadCells& head) const {
     const CellFormat& format = cells_.format();
     std::vector<ModelCell> out;
     uint32_t first = head.n_skipped();
     for (const HeadCells::Part& part : head.parts()) {
+      expect_described(part);
       const auto* stored = reinterpret_cast<const float*>(part.page->data);
       const auto* used = part.keys == nullptr ? stored : reinterpret_cast<float*>(part.keys->data);
       const auto* values = reinterpret_cast<float*>(part.page->data + format.key_page_bytes());
