@@ -8,10 +8,10 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
-#include <map>
 #include <utility>
 
 #include "base/error.h"
+#include "engine/linear_ops.h"
 #include "engine/ops.h"
 #include "engine/thread_choice.h"
 #include "kernels/linear.h"
@@ -19,33 +19,6 @@
 
 namespace ebb::engine {
 namespace {
-
-// Userdata of our linear operator.
-struct LinearOp {
-  const Linear* linear = nullptr;
-};
-
-void run_prepare(ggml_tensor* dst, int ith, int nth, void* userdata) {
-  const auto& op = *static_cast<const LinearOp*>(userdata);
-  const ggml_tensor* x = dst->src[0];
-  const int64_t n_rows = x->ne[1];
-  const kernels::ActivationRows rows{static_cast<const float*>(x->data), x->ne[0],
-                                     static_cast<int64_t>(x->nb[1] / sizeof(float))};
-  kernels::prepare_rows(kernels::form_for(*op.linear->packed, n_rows), rows, n_rows * ith / nth,
-                        n_rows * (ith + 1) / nth, dst->data);
-}
-
-void run_multiply(ggml_tensor* dst, int ith, int nth, void* userdata) {
-  const auto& op = *static_cast<const LinearOp*>(userdata);
-  kernels::multiply({.weight = *op.linear->packed,
-                     .prepared = dst->src[0]->data,
-                     .n_rows = dst->ne[1],
-                     .y = static_cast<float*>(dst->data),
-                     .y_stride = static_cast<int64_t>(dst->nb[1] / sizeof(float)),
-                     .bias = op.linear->bias.empty() ? nullptr : op.linear->bias.data(),
-                     .ith = ith,
-                     .nth = nth});
-}
 
 std::vector<float> rope_frequencies(const model::RopeSpec& spec, int head_dim) {
   std::vector<float> out;
@@ -111,10 +84,10 @@ struct StepGraph::Impl {
   EmbedOp embed;
   std::deque<GuardedOp> guards;
   std::deque<NormOp> norms;
-  std::deque<LinearOp> linears;
+  std::deque<PrepareOp> prepares;
+  std::deque<MultiplyOp> multiplies;
   std::deque<LayerOp> layers;
   float softcap = 0.0F;
-  std::map<std::pair<const ggml_tensor*, kernels::ActivationForm>, ggml_tensor*> prepared;
 
   Impl(const model::Model& m, const EngineWeights& w, const EngineOptions& o, int threads)
       : model(m),
@@ -134,34 +107,54 @@ struct StepGraph::Impl {
 
   size_t max_nodes() const { return static_cast<size_t>(config.n_layers) * 40 + 40; }
 
-  ggml_tensor* custom(ggml_type type, int64_t n, int64_t rows,
-                      std::initializer_list<ggml_tensor*> args, ggml_custom_op_t op,
-                      void* userdata) {
-    std::vector<ggml_tensor*> list(args);
+  ggml_tensor* custom(ggml_type type, int64_t n, int64_t rows, std::vector<ggml_tensor*> args,
+                      ggml_custom_op_t op, void* userdata) {
     guards.push_back({op, userdata, &failure});
-    return ggml_custom_4d(context.get(), type, n, rows, 1, 1, list.data(),
-                          static_cast<int>(list.size()), run_guarded, GGML_N_TASKS_MAX,
+    return ggml_custom_4d(context.get(), type, n, rows, 1, 1, args.data(),
+                          static_cast<int>(args.size()), run_guarded, GGML_N_TASKS_MAX,
                           &guards.back());
   }
 
-  ggml_tensor* norm(ggml_tensor* x, const std::vector<float>& weight) {
+  // norm(x), or residual + norm(x).
+  ggml_tensor* norm(ggml_tensor* x, const std::vector<float>& weight,
+                    ggml_tensor* residual = nullptr) {
     norms.push_back({weight.data(), config.norm_eps});
-    return custom(GGML_TYPE_F32, x->ne[0], x->ne[1], {x}, run_norm, &norms.back());
+    if (residual == nullptr) {
+      return custom(GGML_TYPE_F32, x->ne[0], x->ne[1], {x}, run_norm, &norms.back());
+    }
+    return custom(GGML_TYPE_F32, x->ne[0], x->ne[1], {x, residual}, run_norm, &norms.back());
   }
 
-  // y = W x. Prepared activations are shared by all matrices that read the same x.
-  ggml_tensor* linear(ggml_tensor* x, const Linear& layer) {
-    if (!layer.packed) return ggml_mul_mat(context.get(), layer.tensor, x);
-    linears.push_back({&layer});
-    const kernels::ActivationForm form = kernels::form_for(*layer.packed, x->ne[1]);
-    ggml_tensor*& ready = prepared[{x, form}];
-    if (ready == nullptr) {
-      const size_t bytes = kernels::prepared_row_bytes(form, layer.n_in);
-      ready =
-          custom(GGML_TYPE_I8, static_cast<int64_t>(bytes),
-                 kernels::prepared_row_count(form, x->ne[1]), {x}, run_prepare, &linears.back());
+  Activations normed(ggml_tensor* x, const std::vector<float>& weight) const {
+    return {Activations::Kind::kNorm, x, weight.data(), config.norm_eps};
+  }
+
+  // Ours: y = W x of all the layers side by side, or residual + y.
+  ggml_tensor* multiply(std::initializer_list<const Linear*> linears, const Activations& x,
+                        ggml_tensor* residual = nullptr) {
+    MultiplyOp& op = multiplies.emplace_back();
+    const int64_t n_rows = x.rows->ne[1];
+    std::vector<ggml_tensor*> args;
+    std::vector<kernels::ActivationForm> forms;  // [args.size()]
+    int64_t width = 0;
+    for (const Linear* layer : linears) {
+      const kernels::ActivationForm form = kernels::form_for(*layer->packed, n_rows);
+      const auto at = std::find(forms.begin(), forms.end(), form);
+      op.parts.push_back({layer, static_cast<int>(at - forms.begin()), width});
+      width += layer->n_out;
+      if (at != forms.end()) continue;
+      forms.push_back(form);
+      prepares.push_back({layer, x});
+      const size_t bytes = kernels::prepared_row_bytes(form, layer->n_in);
+      args.push_back(custom(GGML_TYPE_I8, static_cast<int64_t>(bytes),
+                            kernels::prepared_row_count(form, n_rows), {x.rows}, run_prepare,
+                            &prepares.back()));
     }
-    return custom(GGML_TYPE_F32, layer.n_out, x->ne[1], {ready}, run_multiply, &linears.back());
+    if (residual != nullptr) {
+      op.residual_src = static_cast<int>(args.size());
+      args.push_back(residual);
+    }
+    return custom(GGML_TYPE_F32, width, n_rows, args, run_multiply, &op);
   }
 
   LayerOp& plan_layer(int index, const std::vector<RowBlock>& blocks) {
@@ -196,42 +189,75 @@ struct StepGraph::Impl {
     return op;
   }
 
+  // Rotated queries; keys and values are stored on the way.
+  ggml_tensor* rotated(ggml_tensor* x, const LayerLinears& layer, LayerOp& op) {
+    const int64_t n_q = layer.q.n_out;
+    if (layer.q.packed) {
+      op.q = {0, 0};
+      op.k = {0, n_q};
+      op.v = {0, n_q + layer.k.n_out};
+      ggml_tensor* qkv = multiply({&layer.q, &layer.k, &layer.v}, normed(x, layer.attn_norm));
+      return custom(GGML_TYPE_F32, n_q, x->ne[1], {qkv}, run_rope_and_store, &op);
+    }
+    op.q = {0, 0};
+    op.k = {1, 0};
+    op.v = {2, 0};
+    ggml_tensor* h = norm(x, layer.attn_norm);
+    const auto of = [&](const Linear& l) { return ggml_mul_mat(context.get(), l.tensor, h); };
+    return custom(GGML_TYPE_F32, n_q, x->ne[1], {of(layer.q), of(layer.k), of(layer.v)},
+                  run_rope_and_store, &op);
+  }
+
+  // x + what the layer makes of the activations, which where there is a post-norm is normed first.
+  ggml_tensor* add_output(ggml_tensor* x, const Linear& layer, const Activations& from,
+                          const std::vector<float>& post_norm) {
+    const bool has_post_norm = config.has_post_norms;
+    if (layer.packed && !has_post_norm) return multiply({&layer}, from, x);
+    ggml_tensor* out = layer.packed ? multiply({&layer}, from)
+                                    : ggml_mul_mat(context.get(), layer.tensor, from.rows);
+    return has_post_norm ? norm(out, post_norm, x) : ggml_add(context.get(), x, out);
+  }
+
   ggml_tensor* attention_block(ggml_tensor* x, int index, const std::vector<RowBlock>& blocks) {
     const LayerLinears& layer = weights.layer(index);
     LayerOp& op = plan_layer(index, blocks);
-    ggml_tensor* h = norm(x, layer.attn_norm);
-    ggml_tensor* q = linear(h, layer.q);
-    ggml_tensor* k = linear(h, layer.k);
-    ggml_tensor* v = linear(h, layer.v);
-    ggml_tensor* turned =
-        custom(GGML_TYPE_F32, q->ne[0], q->ne[1], {q, k, v}, run_rope_and_store, &op);
+    ggml_tensor* turned = rotated(x, layer, op);
     if (op.raw_queries != nullptr) {
       // Nothing reads its result, so it is put into the graph by hand, before the next layer's
       // queries.
       ggml_build_forward_expand(graph, custom(GGML_TYPE_I8, 1, 1, {turned}, run_observe, &op));
     }
-    ggml_tensor* attended = custom(GGML_TYPE_F32, q->ne[0], q->ne[1], {turned}, run_attend, &op);
-    ggml_tensor* out = linear(attended, layer.attn_out);
-    if (config.has_post_norms) out = norm(out, layer.attn_post_norm);
-    return ggml_add(context.get(), x, out);
+    ggml_tensor* attended =
+        custom(GGML_TYPE_F32, turned->ne[0], turned->ne[1], {turned}, run_attend, &op);
+    return add_output(x, layer.attn_out, {Activations::Kind::kRows, attended},
+                      layer.attn_post_norm);
   }
 
   ggml_tensor* feed_forward_block(ggml_tensor* x, int index) {
     const LayerLinears& layer = weights.layer(index);
-    ggml_tensor* h = norm(x, layer.ffn_norm);
-    ggml_tensor* gate = linear(h, layer.ffn_gate);
-    ggml_tensor* up = linear(h, layer.ffn_up);
-    const auto gated = config.activation == model::Activation::kSilu ? run_silu_mul : run_gelu_mul;
-    ggml_tensor* active =
-        custom(GGML_TYPE_F32, gate->ne[0], gate->ne[1], {gate, up}, gated, nullptr);
-    ggml_tensor* out = linear(active, layer.ffn_down);
-    if (config.has_post_norms) out = norm(out, layer.ffn_post_norm);
-    return ggml_add(context.get(), x, out);
+    const bool is_silu = config.activation == model::Activation::kSilu;
+    Activations active;
+    if (layer.ffn_gate.packed) {
+      active.kind = is_silu ? Activations::Kind::kSiluMul : Activations::Kind::kGeluMul;
+      active.rows = multiply({&layer.ffn_gate, &layer.ffn_up}, normed(x, layer.ffn_norm));
+    } else {
+      ggml_tensor* h = norm(x, layer.ffn_norm);
+      ggml_tensor* gate = ggml_mul_mat(context.get(), layer.ffn_gate.tensor, h);
+      ggml_tensor* up = ggml_mul_mat(context.get(), layer.ffn_up.tensor, h);
+      active.rows = custom(GGML_TYPE_F32, gate->ne[0], gate->ne[1], {gate, up},
+                           is_silu ? run_silu_mul : run_gelu_mul, nullptr);
+    }
+    return add_output(x, layer.ffn_down, active, layer.ffn_post_norm);
   }
 
   ggml_tensor* head(ggml_tensor* x) {
+    const Linear& output = weights.output();
     ggml_tensor* out = ggml_get_rows(context.get(), x, wanted);
-    out = linear(norm(out, weights.output_norm()), weights.output());
+    if (output.packed) {
+      out = multiply({&output}, normed(out, weights.output_norm()));
+    } else {
+      out = ggml_mul_mat(context.get(), output.tensor, norm(out, weights.output_norm()));
+    }
     if (config.final_softcap > 0.0F) {
       softcap = config.final_softcap;
       out = custom(GGML_TYPE_F32, out->ne[0], out->ne[1], {out}, run_softcap, &softcap);
@@ -247,10 +273,10 @@ struct StepGraph::Impl {
     failure.clear();
     guards.clear();
     norms.clear();
-    linears.clear();
+    prepares.clear();
+    multiplies.clear();
     for (LayerOp& op : layers) op.heads.swap(head_memory[static_cast<size_t>(op.layer)]);
     layers.clear();
-    prepared.clear();
     context.reset(ggml_init({description.size(), description.data(), true}));
     EBB_CHECK(context != nullptr);
   }

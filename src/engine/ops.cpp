@@ -25,24 +25,6 @@ float* row_of(ggml_tensor* t, int64_t row) {
                                   static_cast<size_t>(row) * t->nb[1]);
 }
 
-// Root-mean-square norm. Eight partial sums in double, always the same way.
-void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out) {
-  std::array<double, 8> sums{};
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (int64_t j = 0; j < 8; ++j) {
-      const double v = x[i + j];
-      sums[static_cast<size_t>(j)] += v * v;
-    }
-  }
-  for (; i < n; ++i) sums[0] += static_cast<double>(x[i]) * x[i];
-  double sum = 0.0;
-  for (const double s : sums) sum += s;
-  const auto mean = static_cast<float>(sum / static_cast<double>(n));
-  const float scale = 1.0F / std::sqrt(mean + eps);
-  for (i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
-}
-
 void store_key(const kv::CellFormat& format, const float* key, std::byte* keys, uint32_t cell,
                std::vector<std::byte>& buffer) {
   const size_t width = format.number_bytes();
@@ -176,6 +158,24 @@ void attend_company(LayerOp& op, const AttendTask& task, std::span<const kernels
 
 }  // namespace
 
+// Root-mean-square norm. Eight partial sums in double, always the same way.
+void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out) {
+  std::array<double, 8> sums{};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (int64_t j = 0; j < 8; ++j) {
+      const double v = x[i + j];
+      sums[static_cast<size_t>(j)] += v * v;
+    }
+  }
+  for (; i < n; ++i) sums[0] += static_cast<double>(x[i]) * x[i];
+  double sum = 0.0;
+  for (const double s : sums) sum += s;
+  const auto mean = static_cast<float>(sum / static_cast<double>(n));
+  const float scale = 1.0F / std::sqrt(mean + eps);
+  for (i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
 void StepFailure::note(std::exception_ptr error) noexcept {
   const std::lock_guard lock(mutex_);
   if (!first_) first_ = std::move(error);
@@ -235,7 +235,11 @@ void run_norm(ggml_tensor* dst, int ith, int nth, void* norm_op) {
   const auto& op = *static_cast<const NormOp*>(norm_op);
   const Share rows = share_of(dst->ne[1], ith, nth);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
-    rms_norm(row_of(dst->src[0], row), op.weight, op.eps, dst->ne[0], row_of(dst, row));
+    float* out = row_of(dst, row);
+    rms_norm(row_of(dst->src[0], row), op.weight, op.eps, dst->ne[0], out);
+    if (dst->src[1] == nullptr) continue;
+    const float* onto = row_of(dst->src[1], row);
+    for (int64_t i = 0; i < dst->ne[0]; ++i) out[i] = onto[i] + out[i];
   }
 }
 
@@ -251,7 +255,8 @@ void run_rope_and_store(ggml_tensor* dst, int ith, int nth, void* layer_op) {
     const int64_t end = std::min<int64_t>(rows.end, mine.first_row + mine.n_rows);
     for (int64_t row = begin; row < end; ++row) {
       const int i = static_cast<int>(row - mine.first_row);
-      const float* q = row_of(dst->src[0], row);
+      const auto of = [&](const RowsOf& at) { return row_of(dst->src[at.src], row) + at.column; };
+      const float* q = of(op.q);
       float* out = row_of(dst, row);
       for (int h = 0; h < config.n_q_heads; ++h) {
         const int32_t shift = op.head(block, h / config.group_size()).pos_shift;
@@ -266,7 +271,7 @@ void run_rope_and_store(ggml_tensor* dst, int ith, int nth, void* layer_op) {
         op.rope->rotate(head, out + static_cast<ptrdiff_t>(h) * d,
                         RopePos{static_cast<int32_t>(mine.first_ordinal.value) + i + shift});
       }
-      store_row(op, block, i, row_of(dst->src[1], row), row_of(dst->src[2], row), scratch);
+      store_row(op, block, i, of(op.k), of(op.v), scratch);
     }
   }
 }

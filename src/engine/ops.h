@@ -30,6 +30,12 @@ struct NormOp {
   float eps = 0.0F;
 };
 
+// Where an operator finds the rows of one of its inputs.
+struct RowsOf {
+  int src = 0;
+  int64_t column = 0;
+};
+
 struct LayerOp {
   const model::ModelConfig* config = nullptr;
   const kernels::RopeTable* rope = nullptr;
@@ -38,6 +44,7 @@ struct LayerOp {
   const float* q_bias = nullptr;  // ggml kernels only: ours add the bias themselves
   const float* k_bias = nullptr;
   const float* v_bias = nullptr;
+  RowsOf q, k, v;  // of run_rope_and_store
   const std::vector<RowBlock>* blocks = nullptr;
   std::vector<HeadPlan> heads;  // [n_kv_heads, n_blocks]
   AttendPlan attention;
@@ -79,13 +86,18 @@ struct GuardedOp {
 };
 void run_guarded(ggml_tensor* dst, int ith, int nth, void* guarded_op);
 
+// Root-mean-square norm of one row of n numbers; out may be x.
+void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out);
+
 // Each of these has ggml's signature of a custom operator; userdata is the struct named beside it.
 void run_embed(ggml_tensor* dst, int ith, int nth, void* embed_op);
-void run_norm(ggml_tensor* dst, int ith, int nth, void* norm_op);             // src: x
-void run_rope_and_store(ggml_tensor* dst, int ith, int nth, void* layer_op);  // src: q, k, v
-void run_observe(ggml_tensor* dst, int ith, int nth, void* layer_op);         // src: rotated q
-void run_attend(ggml_tensor* dst, int ith, int nth, void* layer_op);          // src: rotated q
-void run_silu_mul(ggml_tensor* dst, int ith, int nth, void* unused);          // src: gate, up
+// src: x, and a residual that is added to the norm, if there is a second one
+void run_norm(ggml_tensor* dst, int ith, int nth, void* norm_op);
+void run_rope_and_store(ggml_tensor* dst, int ith, int nth,
+                        void* layer_op);                               // src: q, k, v, see RowsOf
+void run_observe(ggml_tensor* dst, int ith, int nth, void* layer_op);  // src: rotated q
+void run_attend(ggml_tensor* dst, int ith, int nth, void* layer_op);   // src: rotated q
+void run_silu_mul(ggml_tensor* dst, int ith, int nth, void* unused);   // src: gate, up
 void run_gelu_mul(ggml_tensor* dst, int ith, int nth, void* unused);
 void run_softcap(ggml_tensor* dst, int ith, int nth, void* cap);  // src: logits
 

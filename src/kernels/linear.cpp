@@ -120,13 +120,19 @@ void LinearCall::write(const float* sums, int64_t group, int64_t row) const {
   const int64_t n = std::min<int64_t>(kGroupOutputs, weight.n_out() - first);
   float* out = y + row * y_stride + first;
   const float* added = bias == nullptr ? nullptr : bias + first;
+  const float* onto = residual == nullptr ? nullptr : residual + row * residual_stride + first;
   // A whole group is by far the commonest: its loops have a fixed length.
   if (n == kGroupOutputs && added == nullptr) {
-    std::memcpy(out, sums, kGroupOutputs * sizeof(float));
-  } else if (n == kGroupOutputs) {
-    for (int i = 0; i < kGroupOutputs; ++i) out[i] = sums[i] + added[i];
-  } else {
-    for (int64_t i = 0; i < n; ++i) out[i] = added == nullptr ? sums[i] : sums[i] + added[i];
+    if (onto == nullptr) {
+      std::memcpy(out, sums, kGroupOutputs * sizeof(float));
+    } else {
+      for (int i = 0; i < kGroupOutputs; ++i) out[i] = onto[i] + sums[i];
+    }
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const float sum = added == nullptr ? sums[i] : sums[i] + added[i];
+    out[i] = onto == nullptr ? sum : onto[i] + sum;
   }
 }
 

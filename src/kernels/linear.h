@@ -25,7 +25,10 @@ struct LinearCall {
   float* y = nullptr;  // [n_out, n_rows], rows y_stride floats apart
   int64_t y_stride = 0;
   const float* bias = nullptr;  // [n_out] or null
-  int ith = 0;                  // this thread's share, a contiguous run of 16-output groups
+  // Added to what the layer gives, or null.  Shape: as y, rows residual_stride floats apart.
+  const float* residual = nullptr;
+  int64_t residual_stride = 0;
+  int ith = 0;  // this thread's share, a contiguous run of 16-output groups
   int nth = 1;
   Isa isa = Isa::kBest;
 
