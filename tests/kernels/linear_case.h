@@ -64,7 +64,7 @@ struct FileWeight {
 
 inline std::vector<float> run(const PackedWeight& weight, const std::vector<float>& x,
                               int64_t n_rows, Isa isa = Isa::kBest, int nth = 1,
-                              const float* bias = nullptr) {
+                              const float* bias = nullptr, const float* residual = nullptr) {
   const ActivationForm form = form_for(weight, n_rows, isa);
   std::vector<uint8_t> prepared(prepared_bytes(form, weight.n_in(), n_rows));
   prepare_rows(form, {x.data(), weight.n_in(), weight.n_in()}, 0, n_rows, prepared.data(), isa);
@@ -77,6 +77,8 @@ inline std::vector<float> run(const PackedWeight& weight, const std::vector<floa
               .y = y.data(),
               .y_stride = weight.n_out(),
               .bias = bias,
+              .residual = residual,
+              .residual_stride = weight.n_out(),
               .ith = ith,
               .nth = nth,
               .isa = isa});

@@ -98,6 +98,23 @@ TEST_P(LinearOfType, GivesTheSameBitsHoweverOutputsAreSplit) {
   }
 }
 
+// One sum in one rounding: what a residual is added to is what the layer gives without it.
+TEST_P(LinearOfType, AddsAResidualToWhatTheLayerGives) {
+  constexpr int64_t kRows = 11;
+  for (const int64_t n_out : {32, 41}) {
+    const FileWeight weight(GetParam(), 256, n_out, 6);
+    const PackedWeight packed = weight.pack(Arithmetic::kStrict);
+    const std::vector<float> x = random_floats(256 * kRows, 7);
+    const std::vector<float> bias = random_floats(static_cast<size_t>(n_out), 8);
+    const std::vector<float> residual = random_floats(static_cast<size_t>(n_out * kRows), 9);
+    for (const float* added : {static_cast<const float*>(nullptr), bias.data()}) {
+      std::vector<float> sum = run(packed, x, kRows, Isa::kBest, 1, added);
+      for (size_t i = 0; i < sum.size(); ++i) sum[i] = residual[i] + sum[i];
+      EXPECT_TRUE(same_bits(run(packed, x, kRows, Isa::kBest, 2, added, residual.data()), sum));
+    }
+  }
+}
+
 TEST_P(LinearOfType, TurnsARowWithANanOrAnInfinityIntoNans) {
   const FileWeight weight(GetParam(), 256, 20);
   for (const float bad :
