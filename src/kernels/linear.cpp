@@ -19,7 +19,8 @@ class Walk {
   explicit Walk(const LinearCall& call)
       : call_(call),
         kernels_(kernels_of(call.isa)),
-        row_bytes_(prepared_row_bytes(call.weight.form(), call.weight.n_in())) {}
+        row_bytes_(prepared_row_bytes(call.weight.form(), call.weight.n_in())),
+        pair_(pair_of()) {}
 
   void run() const {
     const GroupRange groups = group_share(call_.weight.n_groups(), call_.ith, call_.nth);
@@ -38,14 +39,14 @@ class Walk {
 
   void run_chunk(const GroupRange& groups, int64_t row_begin, int64_t row_end) const {
     const bool is_float = call_.weight.form() == ActivationForm::kFloat32;
-    const int64_t n_together = is_float ? kMaxTileGroups : 1;
+    const int64_t n_together = is_float ? kMaxTileGroups : pair_.function != nullptr ? 2 : 1;
     for (int64_t first = groups.begin; first < groups.end; first += n_together) {
       const int64_t end = std::min(first + n_together, groups.end);
       for (int64_t row = row_begin; row < row_end;) {
         int64_t n_rows = 0;
         for (int64_t group = first; group < end;) {
           const Choice choice = choose(row_end - row, end - group);
-          run_tile(choice, group, row);
+          run_tile(choice, group, row, row == row_begin);
           group += choice.n_groups;
           n_rows = choice.n_rows;  // the same for every group: rows are chosen first
         }
@@ -70,7 +71,20 @@ class Walk {
     return nullptr;
   }
 
+  PairTile pair_of() const {
+    const ActivationForm form = call_.weight.form();
+    if (form != ActivationForm::kInt15 && form != ActivationForm::kInt8) return {};
+    const int at = block_type_index(call_.weight.stored_type());
+    return form == ActivationForm::kInt15 ? kernels_.int15_pairs[at] : kernels_.int8_pairs[at];
+  }
+
   Choice choose(int64_t rows_left, int64_t groups_left) const {
+    // A few rows more than a pair takes are better off in one tile of all of them.
+    const bool leaves_few =
+        rows_left > pair_.n_rows && rows_left <= kMaxTileRows && rows_left < 2 * pair_.n_rows;
+    if (pair_.function != nullptr && groups_left >= 2 && rows_left >= pair_.n_rows && !leaves_few) {
+      return {pair_.function, pair_.n_rows, 2};
+    }
     for (auto r = static_cast<int>(std::min<int64_t>(rows_left, kMaxTileRows)); r > 0; --r) {
       for (auto g = static_cast<int>(std::min<int64_t>(groups_left, kMaxTileGroups)); g > 0; --g) {
         if (const TileFunction function = function_of(r, g)) {
@@ -82,7 +96,7 @@ class Walk {
     return {};
   }
 
-  void run_tile(const Choice& choice, int64_t group, int64_t row) const {
+  void run_tile(const Choice& choice, int64_t group, int64_t row, bool asks_ahead) const {
     alignas(64) float out[kMaxTileRows * kMaxTileGroups * kGroupOutputs];
     LinearTile tile;
     tile.weights = reinterpret_cast<const uint8_t*>(call_.weight.group(group));
@@ -91,6 +105,7 @@ class Walk {
     tile.rows = static_cast<const uint8_t*>(call_.prepared) + static_cast<size_t>(row) * row_bytes_;
     tile.row_bytes = row_bytes_;
     tile.out = out;
+    tile.asks_ahead = asks_ahead;
     choice.function(tile);
     for (int g = 0; g < choice.n_groups; ++g) {
       for (int r = 0; r < choice.n_rows; ++r) {
@@ -102,6 +117,7 @@ class Walk {
   const LinearCall& call_;
   const KernelTable& kernels_;
   size_t row_bytes_;
+  PairTile pair_;
 };
 
 }  // namespace

@@ -21,11 +21,12 @@
 
 namespace ebb::kernels {
 
-#include "kernels/linear_avx512.inl"  // NOLINT: its functions belong to this file's target
+#include "kernels/linear_avx512.inl"        // NOLINT: its functions belong to this file's target
+#include "kernels/linear_avx512_pairs.inl"  // NOLINT: the same
 
 namespace {
 
-constexpr KernelTable kTable = make_kernel_table<Avx512>();
+constexpr KernelTable kTable = with_pairs(make_kernel_table<Avx512>());
 
 }  // namespace
 

@@ -25,8 +25,15 @@ struct LinearTile {
   const uint8_t* rows = nullptr;  // first prepared row
   size_t row_bytes = 0;
   float* out = nullptr;  // [16, n_rows, n_groups]
+  // Pairs only: the two groups behind these are not in a cache yet and should be asked for.
+  bool asks_ahead = false;
 };
 using TileFunction = void (*)(const LinearTile& tile);
+// Two groups at once for so many rows, no more and no fewer.
+struct PairTile {
+  TileFunction function = nullptr;
+  int n_rows = 0;
+};
 
 // n blocks of 32 floats -> n Int15Block or Int8Block.
 using QuantiseFunction = void (*)(const float* x, int64_t n_blocks, void* out);
@@ -61,6 +68,8 @@ struct KernelTable {
   TileFunction int15[kNumBlockTypes][kMaxTileRows + 1];  // [type - kQ4_0][n_rows]
   TileFunction int8[kNumBlockTypes][kMaxTileRows + 1];
   TileFunction float32[kNumFloatTypes][kMaxTileRows + 1][kMaxTileGroups + 1];
+  PairTile int15_pairs[kNumBlockTypes];  // no function where the instruction set gains nothing
+  PairTile int8_pairs[kNumBlockTypes];
   QuantiseFunction quantise_int15;
   QuantiseFunction quantise_int8;
   const MatrixKernels* matrix = nullptr;  // for many rows in kFast; null where there is no unit

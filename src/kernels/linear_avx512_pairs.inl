@@ -1,0 +1,200 @@
+// Tiles of a few rows times two groups of 16 outputs, for AVX-512 with VNNI: every activation that
+// is loaded serves two products. One group at a time, loads are what such a tile waits for. The
+// order of float operations is that of block_tile(): not a bit differs. Included inside a target
+// region after linear_avx512.inl.
+
+namespace {
+
+constexpr int kPair = 2;
+// With their products' sums these fill the register file.
+constexpr int kPairRowsInt15 = 4;
+constexpr int kPairRowsInt8 = 6;
+
+// Vector v of a block, as Avx512::unpack() gives all eight: here there are no registers for them.
+template <int kBits>
+inline __m512i vector_at(const uint8_t* block, int v) {
+  if constexpr (kBits == 8) return _mm512_loadu_si512(block + v * 64);
+  const __m512i both = _mm512_loadu_si512(block + v % 4 * 64);
+  __m512i out = _mm512_and_si512(v < 4 ? both : _mm512_srli_epi16(both, 4), _mm512_set1_epi8(15));
+  if constexpr (kBits == 5) {
+    uint64_t mask = 0;
+    std::memcpy(&mask, block + 256 + v * 8, sizeof mask);
+    out = _mm512_mask_add_epi8(out, mask, out, _mm512_set1_epi8(16));
+  } else if constexpr (kBits == 6) {
+    const __m512i plane = _mm512_loadu_si512(block + 256 + v / 4 * 64);
+    const __m512i shifted = v % 4 == 0   ? _mm512_slli_epi16(plane, 4)
+                            : v % 4 == 1 ? _mm512_slli_epi16(plane, 2)
+                            : v % 4 == 2 ? plane
+                                         : _mm512_srli_epi16(plane, 2);
+    out = _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(0x30), out, 0xEA);  // c | (a & b)
+  }
+  return out;
+}
+
+// Exact dots over the vectors [kFirst, kLast), zero point taken off.
+template <class Act, PackedLayout kLayout, int kFirst, int kLast, int kRows>
+inline void dot_pair(const uint8_t* const (&quants)[kPair], const Act* const (&x)[kRows],
+                     __m512i (&out)[kPair][kRows]) {
+  constexpr bool kHasLow = Act::kMax > 127;
+  __m512i low[kPair][kRows];
+  for (int g = 0; g < kPair; ++g) {
+    Avx512::clear(out[g]);
+    Avx512::clear(low[g]);
+  }
+#pragma GCC unroll 8
+  for (int v = kFirst; v < kLast; ++v) {
+    const __m512i first = vector_at<kLayout.bits>(quants[0], v);
+    const __m512i second = vector_at<kLayout.bits>(quants[1], v);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i high_bytes = Avx512::broadcast4(x[r]->high + 4 * v);
+      out[0][r] = _mm512_dpbusd_epi32(out[0][r], first, high_bytes);
+      out[1][r] = _mm512_dpbusd_epi32(out[1][r], second, high_bytes);
+      if constexpr (kHasLow) {
+        const __m512i low_bytes = Avx512::broadcast4(x[r]->low + 4 * v);
+        low[0][r] = _mm512_dpbusd_epi32(low[0][r], first, low_bytes);
+        low[1][r] = _mm512_dpbusd_epi32(low[1][r], second, low_bytes);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const int32_t sum = kLast - kFirst == 8 ? x[r]->int_sum : x[r]->half_sum[kFirst / 4];
+    const __m512i zero = _mm512_slli_epi32(_mm512_set1_epi32(sum), kLayout.zero_point_shift);
+#pragma GCC unroll 2
+    for (int g = 0; g < kPair; ++g) {
+      if constexpr (kHasLow) {
+        out[g][r] = _mm512_add_epi32(_mm512_slli_epi32(out[g][r], 7), low[g][r]);
+      }
+      if constexpr (kLayout.zero_point_shift > 0) out[g][r] = _mm512_sub_epi32(out[g][r], zero);
+    }
+  }
+}
+
+// add_block() of both groups.
+template <WeightType kType, class Act, int kRows>
+inline void add_block_pair(const uint8_t* const (&quants)[kPair],
+                           const BlockScales<Avx512> (&scales)[kPair], const Act* const (&x)[kRows],
+                           __m512 (&sum)[kPair][kRows]) {
+  constexpr PackedLayout kLayout = kLayoutOf<kType>;
+  constexpr int kLast = kLayout.n_sub_blocks == 2 ? 4 : 8;
+  __m512i dot[kPair][kRows];
+  __m512 part[kPair][kRows];
+  dot_pair<Act, kLayout, 0, kLast>(quants, x, dot);
+#pragma GCC unroll 2
+  for (int g = 0; g < kPair; ++g) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      part[g][r] = Avx512::mul(scales[g].scale[0], Avx512::to_float(dot[g][r]));
+    }
+  }
+  if constexpr (kLayout.n_sub_blocks == 2) {
+    dot_pair<Act, kLayout, 4, 8>(quants, x, dot);
+#pragma GCC unroll 2
+    for (int g = 0; g < kPair; ++g) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        part[g][r] = Avx512::fma(scales[g].scale[1], Avx512::to_float(dot[g][r]), part[g][r]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const __m512 x_scale = Avx512::set1(x[r]->scale);
+    const __m512 x_sum = Avx512::set1(x[r]->sum);
+#pragma GCC unroll 2
+    for (int g = 0; g < kPair; ++g) {
+      if constexpr (kLayout.has_minimum) {
+        part[g][r] = Avx512::fma(scales[g].minimum, x_sum, part[g][r]);
+      }
+      sum[g][r] = Avx512::fma(part[g][r], x_scale, sum[g][r]);
+    }
+  }
+}
+
+// add_unit() of both groups, whose units begin at unit[g]. n_ahead: bytes to what is wanted after
+// them, or 0.
+template <WeightType kType, class Act, int kRows>
+inline void add_unit_pair(const uint8_t* const (&unit)[kPair], int64_t n_blocks, size_t n_ahead,
+                          const Act* (&x)[kRows], __m512 (&sum)[kPair][kRows]) {
+  constexpr PackedLayout kLayout = kLayoutOf<kType>;
+  __m512 d[kPair];
+  __m512 m[kPair];
+  const uint8_t* scales[kPair];
+  const uint8_t* quants[kPair];
+  for (int g = 0; g < kPair; ++g) {
+    d[g] = kLayout.is_k_type ? Avx512::load_half(unit[g], 0) : Avx512::zero();
+    m[g] = kLayout.is_k_type && kLayout.has_minimum ? Avx512::load_half(unit[g] + 32, 0)
+                                                    : Avx512::zero();
+    scales[g] = unit[g] + (kLayout.is_k_type ? kLayout.first_scale_bytes() : 0);
+    quants[g] = unit[g] + kLayout.unit_scale_bytes(n_blocks);
+  }
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    if (n_ahead > 0) {
+      constexpr size_t kBytesPerBlock = kLayout.unit_bytes(kUnitBlocks) / kUnitBlocks;
+      for (int g = 0; g < kPair; ++g) {
+        const uint8_t* p = unit[g] + n_ahead + static_cast<size_t>(b) * kBytesPerBlock;
+#pragma GCC unroll 16
+        for (size_t line = 0; line < kBytesPerBlock; line += 64) __builtin_prefetch(p + line);
+      }
+    }
+    const BlockScales<Avx512> vectors[kPair] = {
+        load_scales<Avx512, kType>(d[0], m[0], scales[0], 0),
+        load_scales<Avx512, kType>(d[1], m[1], scales[1], 0)};
+    add_block_pair<kType, Act, kRows>(quants, vectors, x, sum);
+    for (int g = 0; g < kPair; ++g) {
+      quants[g] += kLayout.quant_bytes();
+      scales[g] += kLayout.block_scale_bytes();
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) ++x[r];
+  }
+}
+
+template <WeightType kType, class Act, int kRows>
+void pair_tile(const LinearTile& tile) {
+  constexpr PackedLayout kLayout = kLayoutOf<kType>;
+  const int64_t n_blocks = tile.n_in / kBlockInputs;
+  const Act* x[kRows];
+  __m512 sum[kPair][kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    x[r] = reinterpret_cast<const Act*>(tile.rows + static_cast<size_t>(r) * tile.row_bytes);
+    sum[0][r] = Avx512::zero();
+    sum[1][r] = Avx512::zero();
+  }
+  const size_t n_ahead = tile.asks_ahead ? kPair * tile.group_bytes : 0;
+  const uint8_t* unit[kPair] = {tile.weights, tile.weights + tile.group_bytes};
+  for (int64_t first = 0; first < n_blocks; first += kUnitBlocks) {
+    const int64_t left = n_blocks - first;
+    const int64_t n = left < kUnitBlocks ? left : int64_t{kUnitBlocks};
+    add_unit_pair<kType, Act, kRows>(unit, n, n_ahead, x, sum);
+    for (int g = 0; g < kPair; ++g) unit[g] += kLayout.unit_bytes(n);
+  }
+#pragma GCC unroll 2
+  for (int g = 0; g < kPair; ++g) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) Avx512::store(tile.out + (g * kRows + r) * 16, sum[g][r]);
+  }
+}
+
+template <WeightType kType>
+constexpr void add_pairs_of(KernelTable& table) {
+  constexpr int kAt = block_type_index(kType);
+  table.int15_pairs[kAt] = {pair_tile<kType, Int15Block, kPairRowsInt15>, kPairRowsInt15};
+  table.int8_pairs[kAt] = {pair_tile<kType, Int8Block, kPairRowsInt8>, kPairRowsInt8};
+}
+
+constexpr KernelTable with_pairs(KernelTable table) {
+  add_pairs_of<WeightType::kQ4_0>(table);
+  add_pairs_of<WeightType::kQ4_1>(table);
+  add_pairs_of<WeightType::kQ5_0>(table);
+  add_pairs_of<WeightType::kQ5_1>(table);
+  add_pairs_of<WeightType::kQ8_0>(table);
+  add_pairs_of<WeightType::kQ4_K>(table);
+  add_pairs_of<WeightType::kQ5_K>(table);
+  add_pairs_of<WeightType::kQ6_K>(table);
+  return table;
+}
+
+}  // namespace
