@@ -1,8 +1,8 @@
 #include "engine/linear_ops.h"
 
-#include "engine/ops.h"
 #include "kernels/activation.h"
 #include "kernels/linear.h"
+#include "kernels/norm.h"
 
 namespace ebb::engine {
 namespace {
@@ -19,7 +19,7 @@ void make_row(const Activations& from, const float* row, std::vector<float>& out
     case Activations::Kind::kRows:
       break;
     case Activations::Kind::kNorm:
-      return rms_norm(row, from.weight, from.eps, from.width(), out.data());
+      return kernels::rms_norm(row, from.weight, from.eps, n, out.data());
     case Activations::Kind::kSiluMul:
       return kernels::silu_mul(row, row + n, n, out.data());
     case Activations::Kind::kGeluMul:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/activation.h"
+#include "kernels/norm.h"
 #include "kernels/numbers.h"
 #include "tensor/types.h"
 
@@ -57,7 +58,9 @@ const float* prepare_head(const float* in, const float* bias, const float* norm,
   for (int c = 0; c < head_dim; ++c) {
     buffer[static_cast<size_t>(c)] = in[c] + (bias == nullptr ? 0.0F : bias[c]);
   }
-  if (norm != nullptr) rms_norm(buffer.data(), norm, eps, head_dim, buffer.data());
+  if (norm != nullptr) {
+    kernels::rms_norm(buffer.data(), norm, eps, static_cast<size_t>(head_dim), buffer.data());
+  }
   return buffer.data();
 }
 
@@ -158,24 +161,6 @@ void attend_company(LayerOp& op, const AttendTask& task, std::span<const kernels
 
 }  // namespace
 
-// Root-mean-square norm. Eight partial sums in double, always the same way.
-void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out) {
-  std::array<double, 8> sums{};
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (int64_t j = 0; j < 8; ++j) {
-      const double v = x[i + j];
-      sums[static_cast<size_t>(j)] += v * v;
-    }
-  }
-  for (; i < n; ++i) sums[0] += static_cast<double>(x[i]) * x[i];
-  double sum = 0.0;
-  for (const double s : sums) sum += s;
-  const auto mean = static_cast<float>(sum / static_cast<double>(n));
-  const float scale = 1.0F / std::sqrt(mean + eps);
-  for (i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
-}
-
 void StepFailure::note(std::exception_ptr error) noexcept {
   const std::lock_guard lock(mutex_);
   if (!first_) first_ = std::move(error);
@@ -236,7 +221,8 @@ void run_norm(ggml_tensor* dst, int ith, int nth, void* norm_op) {
   const Share rows = share_of(dst->ne[1], ith, nth);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     float* out = row_of(dst, row);
-    rms_norm(row_of(dst->src[0], row), op.weight, op.eps, dst->ne[0], out);
+    kernels::rms_norm(row_of(dst->src[0], row), op.weight, op.eps, static_cast<size_t>(dst->ne[0]),
+                      out);
     if (dst->src[1] == nullptr) continue;
     const float* onto = row_of(dst->src[1], row);
     for (int64_t i = 0; i < dst->ne[0]; ++i) out[i] = onto[i] + out[i];

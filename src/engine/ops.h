@@ -86,9 +86,6 @@ struct GuardedOp {
 };
 void run_guarded(ggml_tensor* dst, int ith, int nth, void* guarded_op);
 
-// Root-mean-square norm of one row of n numbers; out may be x.
-void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out);
-
 // Each of these has ggml's signature of a custom operator; userdata is the struct named beside it.
 void run_embed(ggml_tensor* dst, int ith, int nth, void* embed_op);
 // src: x, and a residual that is added to the norm, if there is a second one
