@@ -146,6 +146,7 @@ void Engine::Impl::check_items(std::span<const StepItem> items) const {
 
 void Engine::Impl::prepare_chunk(StepRows& rows, std::span<float> out, size_t& n_done) {
   uint32_t last = 0;
+  graph.begin_step(rows.blocks.size());
   for (RowBlock& block : rows.blocks) {
     Sequence& sequence = *block.sequence;
     const std::span spans(sequence.span_of_token_);
@@ -153,7 +154,7 @@ void Engine::Impl::prepare_chunk(StepRows& rows, std::span<float> out, size_t& n
     block.first_ordinal = sequence.next_ordinal();
     block.signals = sequence.signals_.get();
     sequence.cells_.append(spans.subspan(sequence.ids_.size(), static_cast<size_t>(block.n_rows)));
-    ++n_done;
+    graph.plan_block(block, n_done++);
     last = std::max(last, sequence.next_ordinal().value);
   }
   graph.reserve_positions(RopePos{static_cast<int32_t>(last)});

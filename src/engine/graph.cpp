@@ -184,7 +184,6 @@ struct StepGraph::Impl {
     op.layer = index;
     op.raw_queries = raw_queries.empty() ? nullptr : raw_queries.data();
     op.heads.swap(head_memory[static_cast<size_t>(index)]);
-    plan_heads(blocks, index, config.n_kv_heads, op.heads);
     op.attention = plan_attention(blocks, op.heads, config, step_threads, split_results);
     return op;
   }
@@ -275,8 +274,6 @@ struct StepGraph::Impl {
     norms.clear();
     prepares.clear();
     multiplies.clear();
-    for (LayerOp& op : layers) op.heads.swap(head_memory[static_cast<size_t>(op.layer)]);
-    layers.clear();
     context.reset(ggml_init({description.size(), description.data(), true}));
     EBB_CHECK(context != nullptr);
   }
@@ -326,6 +323,23 @@ StepGraph::StepGraph(const model::Model& model, const EngineWeights& weights,
                      const EngineOptions& options, int n_threads)
     : impl_(std::make_unique<Impl>(model, weights, options, n_threads)) {}
 StepGraph::~StepGraph() = default;
+
+void StepGraph::begin_step(size_t n_blocks) {
+  Impl& m = *impl_;
+  for (LayerOp& op : m.layers) op.heads.swap(m.head_memory[static_cast<size_t>(op.layer)]);
+  m.layers.clear();
+  const size_t n_heads = static_cast<size_t>(m.config.n_kv_heads);
+  for (std::vector<HeadPlan>& heads : m.head_memory) heads.resize(n_blocks * n_heads);
+}
+
+void StepGraph::plan_block(const RowBlock& block, size_t index) {
+  Impl& m = *impl_;
+  const size_t n_heads = static_cast<size_t>(m.config.n_kv_heads);
+  for (int layer = 0; layer < m.config.n_layers; ++layer) {
+    std::vector<HeadPlan>& heads = m.head_memory[static_cast<size_t>(layer)];
+    plan_heads(block, layer, std::span(heads).subspan(index * n_heads, n_heads));
+  }
+}
 
 void StepGraph::prepare(const StepRows& rows, std::span<float> logits) {
   Impl& m = *impl_;

@@ -25,8 +25,13 @@ class StepGraph {
             int n_threads);
   ~StepGraph();
 
+  // Begins a step over n_blocks sequences, and lists what each of them reads and writes: right
+  // after its cells were appended, while what describes them is still in a cache.
+  // Requires of plan_block(): the cells of the block's rows exist.  Throws: std::bad_alloc.
+  void begin_step(size_t n_blocks);
+  void plan_block(const RowBlock& block, size_t index);
   // Builds the step's graph and takes the memory that it needs. `logits` is where run() writes:
-  // [n_vocab, logit_rows.size()].  Requires: the cells of the rows exist; rows and logits stay
+  // [n_vocab, logit_rows.size()].  Requires: every block was planned; rows and logits stay
   // until run().  Throws: kOutOfMemory, std::bad_alloc.
   void prepare(const StepRows& rows, std::span<float> logits);
   // Computes what was prepared.

@@ -25,26 +25,21 @@ void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,
   }
 }
 
-void plan_heads(const std::vector<RowBlock>& blocks, int layer, int n_kv_heads,
-                std::vector<HeadPlan>& out) {
-  out.resize(blocks.size() * static_cast<size_t>(n_kv_heads));
-  size_t index = 0;
-  for (const RowBlock& block : blocks) {
-    for (int h = 0; h < n_kv_heads; ++h) {
-      const kv::HeadCells& cells = block.sequence->cells().head(layer, h);
-      HeadPlan& plan = out[index++];
-      plan.pos_shift = cells.pos_shift();
-      collect_runs(cells, block.sequence->cells().format(), plan.runs);
-      plan.new_cells.resize(static_cast<size_t>(block.n_rows));
-      size_t left = plan.new_cells.size();
-      for (size_t i = cells.parts().size(); i-- > 0 && left > 0;) {
-        const kv::HeadCells::Part& part = cells.parts()[i];
-        for (uint32_t cell = part.n_cells; cell-- > 0 && left > 0;) {
-          plan.new_cells[--left] = {part.page, part.keys, cell};
-        }
+void plan_heads(const RowBlock& block, int layer, std::span<HeadPlan> out) {
+  for (size_t h = 0; h < out.size(); ++h) {
+    const kv::HeadCells& cells = block.sequence->cells().head(layer, static_cast<int>(h));
+    HeadPlan& plan = out[h];
+    plan.pos_shift = cells.pos_shift();
+    collect_runs(cells, block.sequence->cells().format(), plan.runs);
+    plan.new_cells.resize(static_cast<size_t>(block.n_rows));
+    size_t left = plan.new_cells.size();
+    for (size_t i = cells.parts().size(); i-- > 0 && left > 0;) {
+      const kv::HeadCells::Part& part = cells.parts()[i];
+      for (uint32_t cell = part.n_cells; cell-- > 0 && left > 0;) {
+        plan.new_cells[--left] = {part.page, part.keys, cell};
       }
-      EBB_CHECK(left == 0);
     }
+    EBB_CHECK(left == 0);
   }
 }
 

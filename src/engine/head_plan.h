@@ -2,6 +2,7 @@
 // engine/.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "engine/sequence.h"
@@ -30,9 +31,9 @@ struct HeadPlan {
 void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,
                   std::vector<kernels::CellRun>& runs);
 
-// Requires: the step's cells have been appended.  Shape of out: [n_kv_heads, n_blocks]; what it
-// held gives its memory, for there are thousands of lists a step.
-void plan_heads(const std::vector<RowBlock>& blocks, int layer, int n_kv_heads,
-                std::vector<HeadPlan>& out);
+// The plans of one block's heads in one layer; what they held gives its memory, for there are
+// thousands of lists a step. Requires: the step's cells have been appended.  Shape of out:
+// [n_kv_heads].
+void plan_heads(const RowBlock& block, int layer, std::span<HeadPlan> out);
 
 }  // namespace ebb::engine

@@ -131,6 +131,17 @@ void HeadCells::own(Part& part) {
   describe(part);
 }
 
+void HeadCells::ask_for_list() const {
+  if (!parts_.empty()) __builtin_prefetch(&parts_.back());
+}
+
+void HeadCells::ask_for_tail() const {
+  if (parts_.empty()) return;
+  const auto* page = reinterpret_cast<const std::byte*>(parts_.back().page);
+  __builtin_prefetch(page);
+  __builtin_prefetch(page + 64);
+}
+
 NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
   const uint32_t capacity = pool_->format().cells_per_page();
   if (parts_.empty() || parts_.back().n_cells == capacity) {

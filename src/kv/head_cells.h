@@ -51,6 +51,10 @@ class HeadCells {
   // A new token's rope_pos is its ordinal plus this.
   int32_t pos_shift() const { return pos_shift_; }
 
+  // What append() will look at, asked for ahead of it: first the list of pages,
+  // then the last page itself. Speed only.
+  void ask_for_list() const;
+  void ask_for_tail() const;
   // Adds one cell without content.  Throws: kOutOfMemory, leaving the cells as they were.
   NewCell append(Ordinal ordinal, SpanId span);
   // Takes back the last n cells (after a failed step).  Requires: no copy was made since they came.

@@ -47,6 +47,18 @@ HeadCells& SequenceCells::writable(int layer, int kv_head) {
   return cells->heads[static_cast<size_t>(kv_head)];
 }
 
+// Each append waits for memory several times over, one address leading to the next: so layers that
+// are two ahead are asked for their lists, and the next one for its pages.
+void SequenceCells::ask_for_heads(int layer) const {
+  const auto visit = [&](int at, auto ask) {
+    if (at >= shape_.n_layers()) return;
+    for (const HeadCells& cells : layers_[static_cast<size_t>(at)]->heads) ask(cells);
+  };
+  visit(layer + 3, [](const HeadCells& cells) { __builtin_prefetch(&cells); });
+  visit(layer + 2, [](const HeadCells& cells) { cells.ask_for_list(); });
+  visit(layer + 1, [](const HeadCells& cells) { cells.ask_for_tail(); });
+}
+
 void SequenceCells::append(std::span<const SpanId> spans) {
   const auto n_new = static_cast<uint32_t>(spans.size());
   std::vector<uint32_t> n_done;
@@ -59,6 +71,7 @@ void SequenceCells::append(std::span<const SpanId> spans) {
   };
   try {
     for (int layer = 0; layer < shape_.n_layers(); ++layer) {
+      ask_for_heads(layer);
       for (int head = 0; head < shape_.n_kv_heads; ++head) {
         HeadCells& cells = writable(layer, head);
         n_done.push_back(0);

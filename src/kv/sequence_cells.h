@@ -85,6 +85,7 @@ class SequenceCells {
     std::vector<HeadCells> heads;
   };
   HeadCells& writable(int layer, int kv_head);
+  void ask_for_heads(int layer) const;
   bool is_renumbered() const;
   void check_kept(const KeptCells& kept) const;
 
