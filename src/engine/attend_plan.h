@@ -38,7 +38,8 @@ struct AttendPlan {
   std::deque<AttendSplit> splits;
 };
 
-// Requires: heads [n_kv_heads, n_blocks] as plan_heads() gives them.  results: room that all layers use in turn.
+// Requires: heads as plan_heads() gives them.  Shape of heads: [n_kv_heads, n_blocks].
+// results: room that all layers use in turn.
 // How the work is cut changes no result.
 AttendPlan plan_attention(const std::vector<RowBlock>& blocks, const std::vector<HeadPlan>& heads,
                           const model::ModelConfig& config, int n_threads,

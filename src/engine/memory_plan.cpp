@@ -129,8 +129,8 @@ SequenceNeed sequence_need(const model::ModelConfig& config, const policy::Treat
 }
 
 uint64_t predict_step_bytes(const model::ModelConfig& c, int n_rows, int n_logit_rows) {
-  // The widest moment of a layer: input, its norm, gate, up and their product; or q, k, v and the
-  // output.
+  // The widest moment of a layer: input, what is made of it, gate, up and their product, whether
+  // prepared for our kernels or not; or q, k, v and the output.
   const auto ffn = static_cast<uint64_t>(2 * c.n_embd + 3 * c.n_ff);
   const auto attention = static_cast<uint64_t>(2 * c.n_embd + 3 * c.n_q_heads * c.head_dim +
                                                2 * c.n_kv_heads * c.head_dim);

@@ -304,9 +304,12 @@ void run_attend(ggml_tensor* dst, int ith, int nth, void* layer_op) {
   while (const AttendTask* taken = taker.take()) {
     const AttendTask& task = *taken;
     const AttendTask* next = taker.peek();
+    std::span<const kernels::CellRun> coming;
     if (next != nullptr && next->n_parts == 1) {
-      scratch.expect(op.head(static_cast<size_t>(next->first_block), next->kv_head).runs);
+      coming = op.head(static_cast<size_t>(next->first_block), next->kv_head).runs;
     }
+    // Said every time: what a task that failed was told would name runs that are no more.
+    scratch.expect(coming);
     queries.clear();
     for (int i = 0; i < task.n_blocks; ++i) {
       const auto block = static_cast<size_t>(task.first_block + i);

@@ -284,9 +284,9 @@ void attend_shared(const AttentionShape& shape, std::span<const AttentionMember>
   const Ordinals seen = seen_by(shape, rows);
   HWY_DYNAMIC_DISPATCH(begin_rows)(rows, head_dim, state.so_far.data());
   if (n_shared > 0) {
+    scratch.expect(members.front().runs, n_shared);
     state.collect_groups(shape, members.front().runs, seen.first_seen,
                          std::min(seen.last_seen, n_shared - 1));
-    scratch.expect(members.front().runs, n_shared);
     state.reserve(shape, rows.size(), false);
     HWY_DYNAMIC_DISPATCH(attend_groups)(shape, rows, 0, false, state);
   }

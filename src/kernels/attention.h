@@ -109,8 +109,8 @@ class AttentionScratch {
   AttentionScratch& operator=(AttentionScratch&&) noexcept;
 
   // What the thread will read after the coming call, cells with ordinals below `first` left out:
-  // keys are asked for while the call is still at work. Speed only; forgotten after the call.
-  // Requires: the runs stay until that call is over.
+  // the first of them are asked for while the call is at work. Speed only; forgotten after the
+  // call. Requires: the runs stay until that call is over.
   void expect(std::span<const CellRun> runs, uint32_t first = 0);
 
   struct State;

@@ -112,7 +112,6 @@ size_t n_blocks_at_most(std::span<const CellRun> runs) {
   size_t n = 0;
   uint32_t before = UINT32_MAX;
   for (const CellRun& run : runs) {
-    if (run.begin == run.end) continue;
     const uint32_t first = run.first.value / kOrdinalBlock;
     const uint32_t last = run.last.value / kOrdinalBlock;
     n += last - first + (first == before ? 0 : 1);

@@ -1,4 +1,4 @@
-// Linear layers y = W x + bias over repacked weights.
+// Linear layers y = W x + bias, or residual + that, over repacked weights.
 //
 // kReference: float32 weights and activations, one fused multiply-add per input in order.
 // kStrict:    block-quantised weights keep the file's integers, activations 15-bit integers with a

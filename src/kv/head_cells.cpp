@@ -99,6 +99,9 @@ void HeadCells::describe(Part& part) {
   if (page.n_cells == 0) return;
   part.first = page.ordinals.front();
   part.last = page.ordinals.back();
+  part.span = page.spans.front();
+  part.has_one_span = std::all_of(page.spans.begin(), page.spans.end(),
+                                  [&](SpanId span) { return span == part.span; });
 }
 
 HeadCells::Part& HeadCells::add_part(Page* page) {
@@ -121,6 +124,7 @@ void HeadCells::own(Part& part) {
     copy->has_hidden = part.page->has_hidden;
     pool_->unref(part.page);
     part.page = copy;
+    describe(part);  // also where there is no memory for the keys below
   }
   if (part.keys != nullptr && part.keys->n_refs > 1) {
     KeyPage* copy = pool_->make_key_page();
@@ -145,7 +149,7 @@ void HeadCells::ask_for_tail() const {
 NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
   const uint32_t capacity = pool_->format().cells_per_page();
   if (parts_.empty() || parts_.back().n_cells == capacity) {
-    parts_.reserve(parts_.size() + 1);
+    if (parts_.size() == parts_.capacity()) parts_.reserve(2 * parts_.size() + 1);
     Part part;
     part.page = pool_->make_page();
     try {
@@ -167,8 +171,12 @@ NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
   page.ordinals.push_back(ordinal);
   page.spans.push_back(span);
   page.hidden.push_back(0);
-  if (tail.n_cells++ == 0) tail.first = ordinal;
+  if (tail.n_cells++ == 0) {
+    tail.first = ordinal;
+    tail.span = span;
+  }
   tail.last = ordinal;
+  tail.has_one_span = tail.has_one_span && span == tail.span;
   ++n_cells_;
   return {tail.page, tail.keys, page.n_cells++};
 }
@@ -237,7 +245,7 @@ bool HeadCells::drop_near_front(uint32_t index) {
   for (uint32_t i = index; i > 0; --i) {
     move_cell(pool_->format(), *places[i - 1].part->page, places[i - 1].cell, *places[i].part->page,
               places[i].cell);
-    describe(*places[i].part);
+    if (i == 1 || places[i - 1].part != places[i].part) describe(*places[i].part);
   }
   EBB_DCHECK(n_skipped_ < parts_.front().n_cells);
   ++n_skipped_;
@@ -341,18 +349,31 @@ void HeadCells::hide(std::span<const uint32_t> indices) {
 }
 
 void HeadCells::collect_ordinals(std::vector<Ordinal>& out) const {
-  out.clear();
-  out.reserve(n_cells_);
+  out.resize(n_cells_);
+  Ordinal* to = out.data();
   for_each([&](const Part& part, uint32_t first, uint32_t end) {
-    out.insert(out.end(), part.page->ordinals.begin() + first, part.page->ordinals.begin() + end);
+    const uint32_t n = end - first;
+    if (first > 0 || part.has_gaps()) {
+      std::copy_n(part.page->ordinals.begin() + first, n, to);
+    } else {
+      for (uint32_t i = 0; i < n; ++i) to[i].value = part.first.value + i;
+    }
+    to += n;
   });
 }
 
 void HeadCells::collect_spans(std::vector<SpanId>& out) const {
-  out.clear();
-  out.reserve(n_cells_);
+  out.resize(n_cells_);
+  SpanId* to = out.data();
   for_each([&](const Part& part, uint32_t first, uint32_t end) {
-    out.insert(out.end(), part.page->spans.begin() + first, part.page->spans.begin() + end);
+    const uint32_t n = end - first;
+    const uint16_t span = part.span.value;
+    if (part.has_one_span) {
+      for (uint32_t i = 0; i < n; ++i) to[i].value = span;
+    } else {
+      std::copy_n(part.page->spans.begin() + first, n, to);
+    }
+    to += n;
   });
 }
 

@@ -36,6 +36,10 @@ class HeadCells {
     Ordinal first;  // of cells 0 and n_cells - 1
     Ordinal last;
     bool has_hidden = false;
+    bool has_one_span = true;  // all cells belong to `span`
+    SpanId span;
+
+    bool has_gaps() const { return last.value - first.value != n_cells - 1; }
   };
 
   explicit HeadCells(PagePool& pool) : pool_(&pool) {}

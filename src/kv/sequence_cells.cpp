@@ -47,8 +47,8 @@ HeadCells& SequenceCells::writable(int layer, int kv_head) {
   return cells->heads[static_cast<size_t>(kv_head)];
 }
 
-// Each append waits for memory several times over, one address leading to the next: so layers that
-// are two ahead are asked for their lists, and the next one for its pages.
+// Each append waits for memory several times over, one address leading to the next: so each step of
+// the way is asked for one layer after the one before.
 void SequenceCells::ask_for_heads(int layer) const {
   const auto visit = [&](int at, auto ask) {
     if (at >= shape_.n_layers()) return;

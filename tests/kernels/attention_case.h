@@ -86,10 +86,15 @@ class PagedHead {
       at += n;
     }
     for (const PageMemory& page : memory_) {
-      runs.push_back({page.keys.data(), page.values.data(), page.ordinals.data(),
-                      page.any_hidden ? page.hidden.data() : nullptr, page.n_dead,
-                      static_cast<uint32_t>(page.ordinals.size()), page.ordinals[page.n_dead],
-                      page.ordinals.back()});
+      CellRun& run = runs.emplace_back();
+      run.keys = page.keys.data();
+      run.values = page.values.data();
+      run.hidden = page.any_hidden ? page.hidden.data() : nullptr;
+      run.begin = page.n_dead;
+      run.end = static_cast<uint32_t>(page.ordinals.size());
+      run.first = page.ordinals[page.n_dead];
+      run.last = page.ordinals.back();
+      if (run.has_gaps()) run.ordinals = page.ordinals.data();  // else nobody may want them
     }
   }
 

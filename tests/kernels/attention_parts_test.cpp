@@ -86,7 +86,8 @@ TEST(AttentionOfSharedCells, DiffersInNoBitFromEachAlone) {
   });
 }
 
-// What a thread reads next is asked for ahead: that may not change, nor touch, anything.
+// What a thread reads next is asked for ahead. That changes no number; what can go wrong is a place
+// outside the lists, which the sanitizers see.
 TEST(AttentionAhead, WhatIsExpectedChangesNoBit) {
   check_property(100, [] {
     const AttentionShape shape = random_shape();

@@ -15,7 +15,7 @@ namespace {
 // A matrix unit by itself, whatever form_for says.
 std::vector<float> run_matrix(const MatrixKernels& kernels, const PackedWeight& weight,
                               const std::vector<float>& x, int64_t n_rows, int nth = 1,
-                              const float* bias = nullptr) {
+                              const float* bias = nullptr, const float* residual = nullptr) {
   std::vector<uint8_t> prepared(prepared_bytes(ActivationForm::kBf16, weight.n_in(), n_rows), 0xFF);
   for (int64_t row = 0; row < n_rows; ++row) {
     round_row(kernels, x.data() + row * weight.n_in(), weight.n_in(), row, prepared.data());
@@ -29,6 +29,8 @@ std::vector<float> run_matrix(const MatrixKernels& kernels, const PackedWeight& 
                               .y = y.data(),
                               .y_stride = weight.n_out(),
                               .bias = bias,
+                              .residual = residual,
+                              .residual_stride = weight.n_out(),
                               .ith = ith,
                               .nth = nth});
   }
@@ -82,6 +84,12 @@ TEST_P(MatrixUnitOf, GivesARowTheSameBitsInAnyCompany) {
             same_bits(run_matrix(*kernels, packed, some, n_rows, nth, bias.data()), expected))
             << name << ": " << n_rows << " rows, " << nth << " threads";
       }
+    }
+    const std::vector<float> onto = random_floats(all.size(), 15);
+    const std::vector<float> sum = run_matrix(*kernels, packed, x, 70, 2, bias.data(), onto.data());
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (!std::isfinite(all[i])) continue;
+      ASSERT_EQ(sum[i], onto[i] + all[i]) << name;
     }
     for (size_t i = 0; i < all.size(); ++i) {
       const size_t row = i / static_cast<size_t>(n_out);

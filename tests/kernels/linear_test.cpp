@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -98,12 +99,40 @@ TEST_P(LinearOfType, GivesTheSameBitsHoweverOutputsAreSplit) {
   }
 }
 
+// Layers that share an operator write side by side into the same rows.
+TEST_P(LinearOfType, WritesIntoItsOwnColumnsOnly) {
+  constexpr int64_t kRows = 9;
+  constexpr int64_t kOut = 41;
+  constexpr int64_t kStride = 60;
+  const FileWeight weight(GetParam(), 256, kOut, 6);
+  const PackedWeight packed = weight.pack(Arithmetic::kStrict);
+  const std::vector<float> x = random_floats(256 * kRows, 7);
+  const std::vector<float> expected = run(packed, x, kRows);
+  const ActivationForm form = form_for(packed, kRows);
+  std::vector<uint8_t> prepared(prepared_bytes(form, 256, kRows));
+  prepare_rows(form, {x.data(), 256, 256}, 0, kRows, prepared.data());
+  std::vector<float> y(kStride * kRows, 7.0F);
+  multiply({.weight = packed,
+            .prepared = prepared.data(),
+            .n_rows = kRows,
+            .y = y.data() + 3,
+            .y_stride = kStride});
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t i = 0; i < kStride; ++i) {
+      const bool is_mine = i >= 3 && i < 3 + kOut;
+      ASSERT_EQ(y[static_cast<size_t>(row * kStride + i)],
+                is_mine ? expected[static_cast<size_t>(row * kOut + i - 3)] : 7.0F);
+    }
+  }
+}
+
 // One sum in one rounding: what a residual is added to is what the layer gives without it.
 TEST_P(LinearOfType, AddsAResidualToWhatTheLayerGives) {
   constexpr int64_t kRows = 11;
-  for (const int64_t n_out : {32, 41}) {
+  for (const auto& [n_out, arithmetic] :
+       {std::pair<int64_t, Arithmetic>{32, Arithmetic::kStrict}, {41, Arithmetic::kFast}}) {
     const FileWeight weight(GetParam(), 256, n_out, 6);
-    const PackedWeight packed = weight.pack(Arithmetic::kStrict);
+    const PackedWeight packed = weight.pack(arithmetic);
     const std::vector<float> x = random_floats(256 * kRows, 7);
     const std::vector<float> bias = random_floats(static_cast<size_t>(n_out), 8);
     const std::vector<float> residual = random_floats(static_cast<size_t>(n_out * kRows), 9);

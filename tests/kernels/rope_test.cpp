@@ -47,6 +47,32 @@ INSTANTIATE_TEST_SUITE_P(Pairs, Rope,
                                                                            : "HalfSplit";
                          });
 
+// Products are rounded before they are added, in vectors as in the numbers that do not fill one.
+TEST_P(Rope, HasTheBitsOfOnePairAfterTheOther) {
+  for (const size_t half : {1, 7, 16, 20, 40, 64}) {
+    std::vector<float> frequencies;
+    for (size_t i = 0; i < half; ++i) frequencies.push_back(1.0F / static_cast<float>(i + 1));
+    RopeTable table(frequencies, GetParam());
+    table.reserve(RopePos{100});
+    const bool is_interleaved = GetParam() == RotaryPairs::kInterleaved;
+    const std::vector<float> in = normal_floats(2 * half, 5);
+    for (const int pos : {3, -77}) {
+      std::vector<float> out(2 * half);
+      table.rotate(in.data(), out.data(), RopePos{pos});
+      for (size_t i = 0; i < half; ++i) {
+        const size_t at = is_interleaved ? 2 * i : i;
+        const size_t partner = is_interleaved ? 2 * i + 1 : i + half;
+        const float angle = static_cast<float>(std::abs(pos)) * frequencies[i];
+        const float c = std::cos(angle);
+        const float s = pos < 0 ? -std::sin(angle) : std::sin(angle);
+        const float products[] = {in[at] * c, in[partner] * s, in[partner] * c, in[at] * s};
+        ASSERT_EQ(out[at], products[0] - products[1]) << half;
+        ASSERT_EQ(out[partner], products[2] + products[3]) << half;
+      }
+    }
+  }
+}
+
 TEST_P(Rope, TurnsEveryPairByPositionTimesFrequency) {
   for (const int pos : {0, 1, 2, 17, 255, 256, 8191, -1, -300}) {
     const std::vector<float> out = rotated(head_, pos);

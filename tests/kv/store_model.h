@@ -220,6 +220,11 @@ class ComparedSequence {
     ASSERT_GT(page.n_cells, 0U);
     EXPECT_EQ(part.first, page.ordinals.front());
     EXPECT_EQ(part.last, page.ordinals.back());
+    for (const SpanId span : page.spans) {
+      if (part.has_one_span) {
+        EXPECT_EQ(span, part.span);
+      }
+    }
   }
 
   // Reads every cell; a tag of -1 where channels disagree, the delta from the keys in use.
