@@ -119,10 +119,9 @@ struct StepGraph::Impl {
   ggml_tensor* norm(ggml_tensor* x, const std::vector<float>& weight,
                     ggml_tensor* residual = nullptr) {
     norms.push_back({weight.data(), config.norm_eps});
-    if (residual == nullptr) {
-      return custom(GGML_TYPE_F32, x->ne[0], x->ne[1], {x}, run_norm, &norms.back());
-    }
-    return custom(GGML_TYPE_F32, x->ne[0], x->ne[1], {x, residual}, run_norm, &norms.back());
+    std::vector<ggml_tensor*> args = {x};
+    if (residual != nullptr) args.push_back(residual);
+    return custom(GGML_TYPE_F32, x->ne[0], x->ne[1], std::move(args), run_norm, &norms.back());
   }
 
   Activations normed(ggml_tensor* x, const std::vector<float>& weight) const {
@@ -154,7 +153,7 @@ struct StepGraph::Impl {
       op.residual_src = static_cast<int>(args.size());
       args.push_back(residual);
     }
-    return custom(GGML_TYPE_F32, width, n_rows, args, run_multiply, &op);
+    return custom(GGML_TYPE_F32, width, n_rows, std::move(args), run_multiply, &op);
   }
 
   LayerOp& plan_layer(int index, const std::vector<RowBlock>& blocks) {

@@ -265,7 +265,6 @@ void attend(const AttentionShape& shape, std::span<const CellRun> runs,
         has_sums ? statistics.row_target.subspan(first, some.size()) : statistics.row_target;
     HWY_DYNAMIC_DISPATCH(attend_rows)(shape, some, statistics, targets, state);
   }
-  scratch.expect({});
 }
 
 void attend_shared(const AttentionShape& shape, std::span<const AttentionMember> members,
@@ -303,7 +302,6 @@ void attend_shared(const AttentionShape& shape, std::span<const AttentionMember>
     first_row += member.rows.size();
   }
   HWY_DYNAMIC_DISPATCH(finish_rows)(rows, head_dim, state.so_far.data());
-  scratch.expect({});
 }
 
 void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
@@ -318,7 +316,6 @@ void attend_part(const AttentionShape& shape, std::span<const CellRun> runs,
   results.n_blocks.store(n, std::memory_order_relaxed);
   HWY_DYNAMIC_DISPATCH(attend_blocks)
   (shape, rows, n * part / n_parts, n * (part + 1) / n_parts, results, state);
-  scratch.expect({});
 }
 
 void merge_parts(const AttentionShape& shape, std::span<const QueryRow> rows,

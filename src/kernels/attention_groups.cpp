@@ -88,6 +88,7 @@ void AttentionScratch::State::put_in_order(size_t cell_key_bytes) {
   order.insert(order.end(), values.begin(), values.begin() + static_cast<std::ptrdiff_t>(n));
   const std::byte* harmless = order.empty() ? nullptr : order.front();
   order.resize(n_own + 2 * kLead, harmless);
+  expected = {};
 }
 
 void AttentionScratch::State::reserve(const AttentionShape& shape, size_t n_rows,

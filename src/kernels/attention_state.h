@@ -73,7 +73,7 @@ struct AttentionScratch::State {
   uint32_t expected_first = 0;
   std::vector<const std::byte*> order;  // [2 * n_groups + 2 * kLead]
 
-  // Lists what is read, and then the first of what is expected.
+  // Lists what is read, and then the first of what is expected, which is forgotten thereby.
   void put_in_order(size_t cell_key_bytes);
 
   // Room for n_rows rows over the groups that were collected.

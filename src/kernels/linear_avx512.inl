@@ -62,43 +62,34 @@ struct Avx512 {
     }
   }
 
+  // Vector v of a block. Where there are registers for all eight, unpack() gives them at once.
+  template <int kBits>
+  static __m512i vector_at(const uint8_t* block, int v) {
+    if constexpr (kBits == 8) return _mm512_loadu_si512(block + v * 64);
+    const __m512i both = _mm512_loadu_si512(block + v % 4 * 64);
+    __m512i out = _mm512_and_si512(v < 4 ? both : _mm512_srli_epi16(both, 4), _mm512_set1_epi8(15));
+    if constexpr (kBits == 5) {
+      uint64_t mask = 0;
+      std::memcpy(&mask, block + 256 + v * 8, sizeof mask);
+      out = _mm512_mask_add_epi8(out, mask, out, _mm512_set1_epi8(16));
+    } else if constexpr (kBits == 6) {
+      const __m512i plane = _mm512_loadu_si512(block + 256 + v / 4 * 64);
+      const __m512i shifted = v % 4 == 0   ? _mm512_slli_epi16(plane, 4)
+                              : v % 4 == 1 ? _mm512_slli_epi16(plane, 2)
+                              : v % 4 == 2 ? plane
+                                           : _mm512_srli_epi16(plane, 2);
+      out = _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(0x30), out, 0xEA);  // c | (a & b)
+    }
+    return out;
+  }
+
   template <int kBits>
   static Quants unpack(const uint8_t* block, int) {
     Quants out;
-    if constexpr (kBits == 8) {
-#pragma GCC unroll 8
-      for (int v = 0; v < 8; ++v) {
-        out.v[v] = _mm512_loadu_si512(block + v * 64);
-      }
-      return out;
-    }
-    const __m512i nibble = _mm512_set1_epi8(15);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-      const __m512i both = _mm512_loadu_si512(block + i * 64);
-      out.v[i] = _mm512_and_si512(both, nibble);
-      out.v[i + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
-    }
-    if constexpr (kBits == 5) {
-      const __m512i fifth = _mm512_set1_epi8(16);
-#pragma GCC unroll 8
-      for (int v = 0; v < 8; ++v) {
-        uint64_t mask = 0;
-        std::memcpy(&mask, block + 256 + v * 8, sizeof mask);
-        out.v[v] = _mm512_mask_add_epi8(out.v[v], mask, out.v[v], fifth);
-      }
-    } else if constexpr (kBits == 6) {
-      const __m512i pair = _mm512_set1_epi8(0x30);
-#pragma GCC unroll 2
-      for (int h = 0; h < 2; ++h) {
-        const __m512i plane = _mm512_loadu_si512(block + 256 + h * 64);
-        const __m512i shifted[4] = {_mm512_slli_epi16(plane, 4), _mm512_slli_epi16(plane, 2), plane,
-                                    _mm512_srli_epi16(plane, 2)};
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) {  // 0xEA: c | (a & b)
-          out.v[h * 4 + i] = _mm512_ternarylogic_epi32(shifted[i], pair, out.v[h * 4 + i], 0xEA);
-        }
-      }
+      out.v[i] = vector_at<kBits>(block, i);
+      out.v[i + 4] = vector_at<kBits>(block, i + 4);
     }
     return out;
   }

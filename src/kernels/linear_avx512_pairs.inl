@@ -10,27 +10,6 @@ constexpr int kPair = 2;
 constexpr int kPairRowsInt15 = 4;
 constexpr int kPairRowsInt8 = 6;
 
-// Vector v of a block, as Avx512::unpack() gives all eight: here there are no registers for them.
-template <int kBits>
-inline __m512i vector_at(const uint8_t* block, int v) {
-  if constexpr (kBits == 8) return _mm512_loadu_si512(block + v * 64);
-  const __m512i both = _mm512_loadu_si512(block + v % 4 * 64);
-  __m512i out = _mm512_and_si512(v < 4 ? both : _mm512_srli_epi16(both, 4), _mm512_set1_epi8(15));
-  if constexpr (kBits == 5) {
-    uint64_t mask = 0;
-    std::memcpy(&mask, block + 256 + v * 8, sizeof mask);
-    out = _mm512_mask_add_epi8(out, mask, out, _mm512_set1_epi8(16));
-  } else if constexpr (kBits == 6) {
-    const __m512i plane = _mm512_loadu_si512(block + 256 + v / 4 * 64);
-    const __m512i shifted = v % 4 == 0   ? _mm512_slli_epi16(plane, 4)
-                            : v % 4 == 1 ? _mm512_slli_epi16(plane, 2)
-                            : v % 4 == 2 ? plane
-                                         : _mm512_srli_epi16(plane, 2);
-    out = _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(0x30), out, 0xEA);  // c | (a & b)
-  }
-  return out;
-}
-
 // Exact dots over the vectors [kFirst, kLast), zero point taken off.
 template <class Act, PackedLayout kLayout, int kFirst, int kLast, int kRows>
 inline void dot_pair(const uint8_t* const (&quants)[kPair], const Act* const (&x)[kRows],
@@ -43,8 +22,8 @@ inline void dot_pair(const uint8_t* const (&quants)[kPair], const Act* const (&x
   }
 #pragma GCC unroll 8
   for (int v = kFirst; v < kLast; ++v) {
-    const __m512i first = vector_at<kLayout.bits>(quants[0], v);
-    const __m512i second = vector_at<kLayout.bits>(quants[1], v);
+    const __m512i first = Avx512::vector_at<kLayout.bits>(quants[0], v);
+    const __m512i second = Avx512::vector_at<kLayout.bits>(quants[1], v);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const __m512i high_bytes = Avx512::broadcast4(x[r]->high + 4 * v);

@@ -62,28 +62,42 @@ struct FileWeight {
   std::vector<float> values;  // [n_in, n_out], ggml's dequantisation
 };
 
+// What is added to each output, or null.
+struct Added {
+  const float* bias = nullptr;      // [n_out]
+  const float* residual = nullptr;  // [n_out, n_rows]
+};
+
+// All shares of prepared rows, each by multiply_share(call).
+template <typename MultiplyShare>
+std::vector<float> run_shares(const PackedWeight& weight, const std::vector<uint8_t>& prepared,
+                              int64_t n_rows, Isa isa, int nth, const Added& added,
+                              const MultiplyShare& multiply_share) {
+  std::vector<float> y(static_cast<size_t>(weight.n_out() * n_rows),
+                       std::numeric_limits<float>::quiet_NaN());
+  for (int ith = 0; ith < nth; ++ith) {
+    multiply_share(LinearCall{.weight = weight,
+                              .prepared = prepared.data(),
+                              .n_rows = n_rows,
+                              .y = y.data(),
+                              .y_stride = weight.n_out(),
+                              .bias = added.bias,
+                              .residual = added.residual,
+                              .residual_stride = weight.n_out(),
+                              .ith = ith,
+                              .nth = nth,
+                              .isa = isa});
+  }
+  return y;
+}
+
 inline std::vector<float> run(const PackedWeight& weight, const std::vector<float>& x,
                               int64_t n_rows, Isa isa = Isa::kBest, int nth = 1,
                               const float* bias = nullptr, const float* residual = nullptr) {
   const ActivationForm form = form_for(weight, n_rows, isa);
   std::vector<uint8_t> prepared(prepared_bytes(form, weight.n_in(), n_rows));
   prepare_rows(form, {x.data(), weight.n_in(), weight.n_in()}, 0, n_rows, prepared.data(), isa);
-  std::vector<float> y(static_cast<size_t>(weight.n_out() * n_rows),
-                       std::numeric_limits<float>::quiet_NaN());
-  for (int ith = 0; ith < nth; ++ith) {
-    multiply({.weight = weight,
-              .prepared = prepared.data(),
-              .n_rows = n_rows,
-              .y = y.data(),
-              .y_stride = weight.n_out(),
-              .bias = bias,
-              .residual = residual,
-              .residual_stride = weight.n_out(),
-              .ith = ith,
-              .nth = nth,
-              .isa = isa});
-  }
-  return y;
+  return run_shares(weight, prepared, n_rows, isa, nth, {bias, residual}, multiply);
 }
 
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {

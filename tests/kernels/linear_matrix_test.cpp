@@ -20,21 +20,8 @@ std::vector<float> run_matrix(const MatrixKernels& kernels, const PackedWeight& 
   for (int64_t row = 0; row < n_rows; ++row) {
     round_row(kernels, x.data() + row * weight.n_in(), weight.n_in(), row, prepared.data());
   }
-  std::vector<float> y(static_cast<size_t>(weight.n_out() * n_rows),
-                       std::numeric_limits<float>::quiet_NaN());
-  for (int ith = 0; ith < nth; ++ith) {
-    multiply_matrix(kernels, {.weight = weight,
-                              .prepared = prepared.data(),
-                              .n_rows = n_rows,
-                              .y = y.data(),
-                              .y_stride = weight.n_out(),
-                              .bias = bias,
-                              .residual = residual,
-                              .residual_stride = weight.n_out(),
-                              .ith = ith,
-                              .nth = nth});
-  }
-  return y;
+  return run_shares(weight, prepared, n_rows, Isa::kBest, nth, {bias, residual},
+                    [&](const LinearCall& call) { multiply_matrix(kernels, call); });
 }
 
 std::vector<std::pair<std::string, const MatrixKernels*>> matrix_units() {
