@@ -14,8 +14,8 @@
 #include "engine/linear_ops.h"
 #include "engine/ops.h"
 #include "engine/thread_choice.h"
+#include "engine/token_table.h"
 #include "kernels/linear.h"
-#include "tensor/types.h"
 
 namespace ebb::engine {
 namespace {
@@ -63,6 +63,7 @@ struct StepGraph::Impl {
   const int n_threads;
   const double n_products_per_row;  // of the linear layers
   ThreadChoice choice;
+  TokenTable tokens;
   kernels::RopeTable rope_global;
   kernels::RopeTable rope_sliding;
   std::vector<kernels::AttentionScratch> scratch;
@@ -80,6 +81,7 @@ struct StepGraph::Impl {
   ggml_tensor* wanted = nullptr;  // which rows have logits; null: none
   ggml_cplan plan{};
   int step_threads = 1;
+  size_t n_step_rows = 0;
   StepFailure failure;
   EmbedOp embed;
   std::deque<GuardedOp> guards;
@@ -97,6 +99,7 @@ struct StepGraph::Impl {
         n_threads(threads),
         n_products_per_row(products_per_row(m)),
         choice(threads),
+        tokens(m),
         rope_global(make_rope(config.rope_global, config)),
         rope_sliding(make_rope(config.rope_sliding, config)),
         scratch(static_cast<size_t>(threads)),
@@ -289,9 +292,7 @@ struct StepGraph::Impl {
   // megabytes, and a copy would be one thread's work.
   void build(const StepRows& rows, std::span<float> logits) {
     const auto n_rows = static_cast<int64_t>(rows.ids.size());
-    const model::Weight& table = model.token_embedding();
-    embed = {&table, tensor::row_size_bytes(table.type, table.n_in), rows.ids.data(),
-             config.embedding_scale};
+    embed = {&tokens, rows.ids.data()};
     graph = ggml_new_graph_custom(context.get(), max_nodes(), false);
     ggml_tensor* x = custom(GGML_TYPE_F32, config.n_embd, n_rows, {}, run_embed, &embed);
     for (int i = 0; i < config.n_layers; ++i) {
@@ -343,7 +344,8 @@ void StepGraph::plan_block(const RowBlock& block, size_t index) {
 void StepGraph::prepare(const StepRows& rows, std::span<float> logits) {
   Impl& m = *impl_;
   m.start_step();
-  m.step_threads = m.threads_for(rows.ids.size());
+  m.n_step_rows = rows.ids.size();
+  m.step_threads = m.threads_for(m.n_step_rows);
   const bool keeps_queries = std::any_of(
       rows.blocks.begin(), rows.blocks.end(),
       [](const RowBlock& b) { return b.signals != nullptr && b.signals->keeps_queries(); });
@@ -369,6 +371,8 @@ void StepGraph::run() {
                       ggml_status_to_string(status));
   }
   m.failure.rethrow();
+  // Else a tied output head is read from the mapped table as well.
+  if (m.weights.output().packed) m.tokens.note_read(m.n_step_rows);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   if (m.options.n_threads == 0) m.choice.note(took.count());
   m.compute_bytes =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/token_table.h"
 #include "engine/weights.h"
 #include "kernels/attention.h"
 #include "kv/cell_format.h"
@@ -12,8 +13,6 @@ namespace {
 
 // Code, libraries and their tables. Measured: 17 MB before a model is there, 24 MB while one runs.
 constexpr uint64_t kProgramBytes = uint64_t{24} << 20;
-// A page fault on a cached file maps this much around it.
-constexpr uint64_t kFaultAroundBytes = 64 << 10;
 
 uint64_t rounded_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -169,8 +168,11 @@ MemoryPlan plan_memory(const model::Model& model, const EngineOptions& options,
                                                split_bytes(c, n_tokens, options.n_threads)},
                 {"program and vocabulary", program}};
   const uint64_t table = model.token_embedding().size_bytes();
-  plan.file_bytes = packed > 0 ? std::min(table, n_tokens * kFaultAroundBytes)
-                               : static_cast<uint64_t>(model.weights_bytes());
+  const uint64_t mapped =
+      std::min(n_tokens * kFaultAroundBytes,
+               kTableBytesMapped + static_cast<uint64_t>(n_rows) * kFaultAroundBytes);
+  plan.file_bytes =
+      packed > 0 ? std::min(table, mapped) : static_cast<uint64_t>(model.weights_bytes());
   plan.loading_bytes = packed > 0 ? packed + largest_weight(model) + program : 0;
   return plan;
 }

@@ -9,7 +9,6 @@
 #include "kernels/activation.h"
 #include "kernels/norm.h"
 #include "kernels/numbers.h"
-#include "tensor/types.h"
 
 namespace ebb::engine {
 namespace {
@@ -206,13 +205,7 @@ void run_embed(ggml_tensor* dst, int ith, int nth, void* embed_op) {
   const auto& op = *static_cast<const EmbedOp*>(embed_op);
   const Share rows = share_of(dst->ne[1], ith, nth);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
-    float* out = row_of(dst, row);
-    const std::span<float> numbers(out, static_cast<size_t>(dst->ne[0]));
-    const char* from =
-        static_cast<const char*>(op.table->data) + op.row_bytes * static_cast<size_t>(op.ids[row]);
-    tensor::dequantise_row(op.table->type, from, numbers);
-    if (op.scale == 1.0F) continue;
-    for (float& x : numbers) x *= op.scale;
+    op.tokens->read(op.ids[row], {row_of(dst, row), static_cast<size_t>(dst->ne[0])});
   }
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/attend_plan.h"
+#include "engine/token_table.h"
 #include "kernels/rope.h"
 #include "model/config.h"
 #include "model/model.h"
@@ -19,10 +20,8 @@
 namespace ebb::engine {
 
 struct EmbedOp {
-  const model::Weight* table = nullptr;
-  size_t row_bytes = 0;
+  const TokenTable* tokens = nullptr;
   const int32_t* ids = nullptr;
-  float scale = 1.0F;
 };
 
 struct NormOp {
