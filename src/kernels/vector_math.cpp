@@ -1,6 +1,7 @@
 #include "kernels/vector_math.h"
 
 #include <cmath>
+#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/vector_math.cpp"
@@ -224,6 +225,18 @@ HWY_ATTR double exponentiate_all(double most, double* values, size_t n) {
   return sum;
 }
 
+HWY_ATTR float lowest_of(const float* x, size_t n) {
+  const F32 d;
+  const size_t lanes = hn::Lanes(d);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  Floats low = hn::Set(d, kInfinity);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) low = hn::Min(low, hn::LoadU(d, x + i));
+  float out = hn::GetLane(hn::MinOfLanes(d, low));
+  for (; i < n; ++i) out = x[i] < out ? x[i] : out;
+  return out;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace ebb::kernels
 HWY_AFTER_NAMESPACE();
@@ -241,6 +254,7 @@ HWY_EXPORT(spread);
 HWY_EXPORT(forms_of);
 HWY_EXPORT(exponentiate_all);
 HWY_EXPORT(l1_all);
+HWY_EXPORT(lowest_of);
 
 }  // namespace
 
@@ -283,6 +297,10 @@ void projected_l1(std::span<const float> weights, std::span<const float> x, size
 
 double exponentiate(double most, std::span<double> values) {
   return HWY_DYNAMIC_DISPATCH(exponentiate_all)(most, values.data(), values.size());
+}
+
+float lowest(std::span<const float> x) {
+  return HWY_DYNAMIC_DISPATCH(lowest_of)(x.data(), x.size());
 }
 
 }  // namespace ebb::kernels

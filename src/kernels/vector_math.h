@@ -31,6 +31,8 @@ void projected_l1(std::span<const float> weights, std::span<const float> x, size
                   std::span<double> out);
 // values[i] = exp(values[i] - most); minus infinity gives 0. Returns the sum.
 double exponentiate(double most, std::span<double> values);
+// The lowest value; infinity where there is none.  Requires: no NaN.
+float lowest(std::span<const float> x);
 
 inline double norm2(std::span<const float> x) { return std::sqrt(dot(x, x)); }
 

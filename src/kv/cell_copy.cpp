@@ -76,4 +76,32 @@ void move_cell(const CellFormat& format, const Page& from, uint32_t from_cell, P
   to.has_hidden = to.has_hidden || from.has_hidden;
 }
 
+void move_cells_up(const CellFormat& format, Page& page, uint32_t first, uint32_t n) {
+  constexpr uint32_t kGroup = CellFormat::kGroup;
+  const size_t width = format.number_bytes();
+  const size_t stride = kGroup * width;
+  // From the last one on, as many at once as stay within one group of keys.
+  for (uint32_t end = first + n; end > first;) {
+    const uint32_t last = end - 1;
+    const uint32_t begin =
+        last % kGroup + 1 == kGroup ? last : std::max(first, last / kGroup * kGroup);
+    std::byte* source = page.data + format.key_at(begin, 0) * width;
+    std::byte* target = page.data + format.key_at(begin + 1, 0) * width;
+    const size_t n_bytes = (end - begin) * width;
+    for (int c = 0; c < format.head_dim; ++c, source += stride, target += stride) {
+      copy_short(target, source, n_bytes);
+    }
+    end = begin;
+  }
+  std::byte* values = page.data + format.key_page_bytes() + format.value_at(first, 0) * width;
+  std::memmove(values + format.key_bytes(), values, n * format.key_bytes());
+  const auto move_up = [&](auto& list) {
+    const auto begin = list.begin() + static_cast<std::ptrdiff_t>(first);
+    std::copy_backward(begin, begin + n, begin + n + 1);
+  };
+  move_up(page.ordinals);
+  move_up(page.spans);
+  move_up(page.hidden);
+}
+
 }  // namespace ebb::kv

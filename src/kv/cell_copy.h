@@ -13,5 +13,7 @@ void copy_cells(const CellFormat& format, const Page& from, uint32_t first, uint
 // Copies one cell over another; both pages hold it already.
 void move_cell(const CellFormat& format, const Page& from, uint32_t from_cell, Page& to,
                uint32_t to_cell);
+// Copies the cells [first, first + n) of one page to [first + 1, first + n + 1), which are there.
+void move_cells_up(const CellFormat& format, Page& page, uint32_t first, uint32_t n);
 
 }  // namespace ebb::kv

@@ -113,8 +113,11 @@ HeadCells::Part& HeadCells::add_part(Page* page) {
 
 // Makes a page writable by this sequence: one that another fork also holds is copied.
 void HeadCells::own(Part& part) {
+  const bool shares_page = part.page->n_refs > 1;
+  const bool shares_keys = part.keys != nullptr && part.keys->n_refs > 1;
+  if (!shares_page && !shares_keys) return;
   const CellFormat& format = pool_->format();
-  if (part.page->n_refs > 1) {
+  if (shares_page) {
     Page* copy = pool_->make_page();
     std::memcpy(copy->data, part.page->data, format.page_bytes());
     copy->n_cells = part.page->n_cells;
@@ -126,7 +129,7 @@ void HeadCells::own(Part& part) {
     part.page = copy;
     describe(part);  // also where there is no memory for the keys below
   }
-  if (part.keys != nullptr && part.keys->n_refs > 1) {
+  if (shares_keys) {
     KeyPage* copy = pool_->make_key_page();
     std::memcpy(copy->data, part.keys->data, format.key_page_bytes());
     pool_->unref(part.keys);
@@ -162,7 +165,7 @@ NewCell HeadCells::append(Ordinal ordinal, SpanId span) {
     parts_.push_back(part);
   } else {
     EBB_DCHECK(parts_.back().last < ordinal);
-    if (parts_.back().page->n_refs > 1 || parts_.back().keys != nullptr) own(parts_.back());
+    own(parts_.back());
   }
   // Where it was empty a part was added above.
   // cppcheck-suppress containerOutOfBounds
@@ -242,10 +245,17 @@ bool HeadCells::drop_near_front(uint32_t index) {
     if (n_found > index) break;
     cell = 0;
   }
-  for (uint32_t i = index; i > 0; --i) {
-    move_cell(pool_->format(), *places[i - 1].part->page, places[i - 1].cell, *places[i].part->page,
-              places[i].cell);
-    if (i == 1 || places[i - 1].part != places[i].part) describe(*places[i].part);
+  for (uint32_t i = index; i > 0;) {
+    Part& part = *places[i].part;
+    uint32_t first = i;
+    while (first > 0 && places[first - 1].part == &part) --first;
+    move_cells_up(pool_->format(), *part.page, places[first].cell, i - first);
+    if (first > 0) {
+      const Place& before = places[first - 1];
+      move_cell(pool_->format(), *before.part->page, before.cell, *part.page, places[first].cell);
+    }
+    describe(part);
+    i = first > 0 ? first - 1 : 0;
   }
   EBB_DCHECK(n_skipped_ < parts_.front().n_cells);
   ++n_skipped_;

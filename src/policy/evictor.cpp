@@ -219,7 +219,7 @@ void Evictor::add_layer(const LayerView& view, const EventInfo& event, const Pas
     work.spans.assign(head.spans.begin(), head.spans.end());
     work.score = std::move(scores.rows[h]);
     work.second.clear();
-    work.is_protected = protected_cells(treatment_.protection, head.ordinals, head.spans, event);
+    flag_protected(treatment_.protection, head.ordinals, head.spans, event, work.is_protected);
     int64_t budget = base_budget(event, pass, work.n_cells());
     if (pass.cap < 0) budget = table_entry(treatment_.allocator, view.layer, h).value_or(budget);
     if (budget < 0) {

@@ -1,10 +1,12 @@
 #include "policy/selection.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 
 #include "base/error.h"
+#include "policy/vector_math.h"
 
 namespace ebb::policy {
 namespace {
@@ -89,18 +91,51 @@ bool beats(std::span<const float> scores, std::span<const Ordinal> ordinals, uin
   return ordinals[a] > ordinals[b];
 }
 
-// A cap drops one cell a step: one pass finds it.
-uint32_t worst_cell(const HeadWork& work) {
-  const std::vector<uint8_t> stays = stays_anyway(work, work.count);
-  const auto n = static_cast<uint32_t>(stays.size());
-  uint32_t worst = 0;
-  while (worst < n && stays[worst] != 0) ++worst;
-  EBB_CHECK(worst < n);
-  for (uint32_t i = worst + 1; i < n; ++i) {
-    if (work.score[i] > work.score[worst] || stays[i] != 0) continue;
-    if (beats(work.score, work.ordinals, worst, i)) worst = i;
+// Calls take(i) for every i below n that `wanted` says yes to. Few are: many at a time are asked
+// without a branch, so that the compiler makes vectors of it (of fewer it would make no loop).
+template <typename Wanted, typename Take>
+void for_the_few(size_t n, Wanted wanted, Take take) {
+  constexpr size_t kLanes = 64;
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    unsigned n_wanted = 0;
+    for (size_t lane = 0; lane < kLanes; ++lane) n_wanted += wanted(i + lane) ? 1U : 0U;
+    if (n_wanted == 0) continue;
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      if (wanted(i + lane)) take(i + lane);
+    }
   }
-  return worst;
+  for (; i < n; ++i) {
+    if (wanted(i)) take(i);
+  }
+}
+
+int64_t count_set(const std::vector<uint8_t>& flags) {
+  unsigned n = 0;
+  for (const uint8_t flag : flags) n += flag;
+  return n;
+}
+
+// A cap drops one cell a step: of the lowest scores the oldest.
+uint32_t worst_cell(const HeadWork& work) {
+  thread_local std::vector<uint8_t> stays;  // a step does this for every head there is
+  thread_local std::vector<float> scores;   // those that stay out of the way
+  flag_what_stays(work, work.count, stays);
+  scores.resize(stays.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    const float score = work.score[i];
+    scores[i] = stays[i] != 0 ? std::numeric_limits<float>::infinity() : score;
+  }
+  const float worst_score = lowest(scores);
+  size_t worst = scores.size();
+  for_the_few(
+      scores.size(), [&](size_t i) { return scores[i] == worst_score; },
+      [&](size_t i) {
+        if (stays[i] != 0) return;  // an infinite score of a cell that may go
+        if (worst == scores.size() || work.ordinals[i] < work.ordinals[worst]) worst = i;
+      });
+  EBB_CHECK(worst < scores.size());
+  return static_cast<uint32_t>(worst);
 }
 
 std::vector<uint32_t> all_but(uint32_t left_out, size_t n) {
@@ -113,10 +148,10 @@ std::vector<uint32_t> all_but(uint32_t left_out, size_t n) {
 
 }  // namespace
 
-std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count) {
-  std::vector<uint8_t> flags = work.is_protected;
+void flag_what_stays(const HeadWork& work, int64_t count, std::vector<uint8_t>& flags) {
+  flags = work.is_protected;
   flags.resize(work.cells.size(), 0);
-  const int64_t n_protected = std::accumulate(flags.begin(), flags.end(), int64_t{0});
+  const int64_t n_protected = count_set(flags);
   if (n_protected > count) {
     throw Error::make(
         ErrorKind::kUsage,
@@ -126,9 +161,13 @@ std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count) {
   }
   int64_t room = count - n_protected;
   std::vector<uint32_t> sinks;
-  for (uint32_t i = 0; i < flags.size(); ++i) {
-    if (flags[i] == 0 && work.ordinals[i].value < work.forced.first_ordinals) sinks.push_back(i);
-  }
+  const auto first_behind = static_cast<uint32_t>(
+      std::clamp<int64_t>(work.forced.first_ordinals, 0, std::numeric_limits<uint32_t>::max()));
+  for_the_few(
+      flags.size(), [&](size_t i) { return work.ordinals[i].value < first_behind; },
+      [&](size_t i) {
+        if (flags[i] == 0) sinks.push_back(static_cast<uint32_t>(i));
+      });
   if (static_cast<int64_t>(sinks.size()) > room) {
     // The oldest of them, in whatever order the cells are listed.
     std::sort(sinks.begin(), sinks.end(),
@@ -145,17 +184,22 @@ std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count) {
       --room;
     }
   }
+}
+
+std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count) {
+  std::vector<uint8_t> flags;
+  flag_what_stays(work, count, flags);
   return flags;
 }
 
-std::vector<uint8_t> protected_cells(const Protection& protection,
-                                     std::span<const Ordinal> ordinals,
-                                     std::span<const SpanId> spans, const EventInfo& event) {
+void flag_protected(const Protection& protection, std::span<const Ordinal> ordinals,
+                    std::span<const SpanId> spans, const EventInfo& event,
+                    std::vector<uint8_t>& flags) {
   const bool looks_at_spans = !protection.roles.empty() || !protection.instruction_ids.empty();
-  std::vector<uint8_t> flags(ordinals.size(), 0);
+  flags.assign(ordinals.size(), 0);
   if (!looks_at_spans && protection.first_ordinals == 0 && protection.last_cells == 0 &&
       protection.ordinals.empty()) {
-    return flags;
+    return;
   }
   for (size_t i = 0; i < ordinals.size(); ++i) {
     bool stays = ordinals[i].value < protection.first_ordinals ||
@@ -169,7 +213,6 @@ std::vector<uint8_t> protected_cells(const Protection& protection,
     }
     flags[i] = stays ? 1 : 0;
   }
-  return flags;
 }
 
 std::vector<uint32_t> top_cells(std::span<const float> scores, std::span<const Ordinal> ordinals,
@@ -196,7 +239,7 @@ std::vector<uint32_t> select_cells(const HeadWork& work, const Allocator& alloca
     if (allocator.kind == AllocatorKind::kSpanQuota) {
       keep_by_quota(work, allocator, event, flags);
     } else {
-      const int64_t n_forced = std::accumulate(flags.begin(), flags.end(), int64_t{0});
+      const int64_t n_forced = count_set(flags);
       keep_best(work, unset_of(flags), work.count - n_forced, first_stage(work.count) - n_forced,
                 flags);
     }

@@ -33,11 +33,13 @@ struct HeadWork {
 // sinks and newest cells as far as `count` goes.  Throws: kUsage when the protected cells exceed
 // `count`.
 std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count);
+// The same into memory that may have served before.
+void flag_what_stays(const HeadWork& work, int64_t count, std::vector<uint8_t>& flags);
 
 // Flags of cells taken out of the candidates by the treatment.
-std::vector<uint8_t> protected_cells(const Protection& protection,
-                                     std::span<const Ordinal> ordinals,
-                                     std::span<const SpanId> spans, const EventInfo& event);
+void flag_protected(const Protection& protection, std::span<const Ordinal> ordinals,
+                    std::span<const SpanId> spans, const EventInfo& event,
+                    std::vector<uint8_t>& flags);
 
 // The `n_keep` best of `candidates` (indices into `scores`): higher score first, then the more
 // recent ordinal. In no particular order.

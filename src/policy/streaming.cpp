@@ -12,6 +12,7 @@
 //   in-cache positions are mode compact).
 // Needs: ordinals.   State: none.   Cost: O(n).
 #include <algorithm>
+#include <limits>
 
 #include "policy/specs.h"
 
@@ -28,15 +29,21 @@ class Streaming final : public Policy {
   void score(const ScoreContext& /*context*/, const LayerView& view, LayerScores& out) override {
     for (size_t h = 0; h < view.heads.size(); ++h) {
       const HeadView& head = view.heads[h];
-      const size_t n = head.n_cells();
-      int64_t n_sinks = 0;
-      for (size_t i = 0; i < n; ++i) {
-        const bool is_sink = head.ordinals[i].value < keep_initial_;
+      // Of 32 bits, so that the compiler makes vectors of the loop.
+      const auto n = static_cast<int32_t>(head.n_cells());
+      const auto first_behind = static_cast<uint32_t>(
+          std::clamp<int64_t>(keep_initial_, 0, std::numeric_limits<uint32_t>::max()));
+      const Ordinal* ordinals = head.ordinals.data();
+      float* scores = out.rows[h].data();
+      int32_t n_sinks = 0;
+      for (int32_t i = 0; i < n; ++i) {
+        const bool is_sink = ordinals[i].value < first_behind;
         n_sinks += is_sink ? 1 : 0;
         // Places in the list, not ordinals: exact in float32 up to 2^23 cells.
-        out.rows[h][i] = static_cast<float>(is_sink ? 2 * n - i : i);
+        const int32_t up = is_sink ? 2 * (n - i) : 0;
+        scores[i] = static_cast<float>(i + up);
       }
-      const auto n_cells = static_cast<int64_t>(n);
+      const int64_t n_cells = n;
       const bool is_short = n_cells <= keep_initial_ + keep_recent_;
       out.own_counts.push_back(is_short ? n_cells : n_sinks + keep_recent_);
     }

@@ -8,6 +8,7 @@ namespace ebb::policy {
 using kernels::add_scaled;
 using kernels::dot;
 using kernels::exponentiate;
+using kernels::lowest;
 using kernels::MeanAndSpread;
 using kernels::norm2;
 using kernels::projected_l1;

@@ -111,9 +111,12 @@ std::vector<const Page*> pages_of(const ComparedSequence& sequence) {
   return out;
 }
 
-// What a cap with four sinks does while it decodes: pages stay where they are, and a fork that is
-// there for a while neither changes nor decides what the other one takes.
-TEST(SequenceCells, ACapThatDropsTheCellBehindItsSinksCopiesNoPage) {
+class CapWithSinks : public testing::TestWithParam<uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(Sinks, CapWithSinks, testing::Values(1U, 4U, 15U));
+
+// What a cap with sinks does while it decodes: pages stay where they are, and a fork that is there
+// for a while neither changes nor decides what the other one takes.
+TEST_P(CapWithSinks, CopiesNoPageWhereItDropsTheCellBehindThem) {
   PagePool pool(kFormat);
   float tags[] = {1.0F, 1.0F};
   ComparedSequence alone(pool, {2, {0, 0}}, PositionMode::kOriginal);
@@ -121,7 +124,7 @@ TEST(SequenceCells, ACapThatDropsTheCellBehindItsSinksCopiesNoPage) {
   alone.append(300, tags[0]);
   forked.append(300, tags[1]);
   std::vector<ComparedSequence> forks;
-  const auto behind_sinks = [](int, int, uint32_t i) { return i != 4; };
+  const auto behind_sinks = [](int, int, uint32_t i) { return i != GetParam(); };
   for (int step = 0; step < 600; ++step) {
     if (step == 200) forks.push_back(forked.fork());
     if (step == 400) {
