@@ -53,6 +53,12 @@ double products_per_row(const model::Model& model) {
   return n;
 }
 
+bool sums_attention(const std::vector<RowBlock>& blocks) {
+  return std::any_of(blocks.begin(), blocks.end(), [](const RowBlock& block) {
+    return block.signals != nullptr && block.signals->needs().attention_sum;
+  });
+}
+
 }  // namespace
 
 struct StepGraph::Impl {
@@ -219,6 +225,7 @@ struct StepGraph::Impl {
     return has_post_norm ? norm(out, post_norm, x) : ggml_add(context.get(), x, out);
   }
 
+  // Null: nothing of the step's rows is wanted any more.
   ggml_tensor* attention_block(ggml_tensor* x, int index, const std::vector<RowBlock>& blocks) {
     const LayerLinears& layer = weights.layer(index);
     LayerOp& op = plan_layer(index, blocks);
@@ -228,8 +235,22 @@ struct StepGraph::Impl {
       // queries.
       ggml_build_forward_expand(graph, custom(GGML_TYPE_I8, 1, 1, {turned}, run_observe, &op));
     }
+    // Behind the last layer's cells only rows with logits go on.
+    const bool is_last = index + 1 == config.n_layers;
+    if (is_last && wanted == nullptr && !sums_attention(blocks)) {
+      ggml_build_forward_expand(graph, turned);
+      return nullptr;
+    }
     ggml_tensor* attended =
         custom(GGML_TYPE_F32, turned->ne[0], turned->ne[1], {turned}, run_attend, &op);
+    if (is_last && wanted == nullptr) {
+      ggml_build_forward_expand(graph, attended);
+      return nullptr;
+    }
+    if (is_last && wanted->ne[0] < x->ne[1]) {
+      attended = ggml_get_rows(context.get(), attended, wanted);
+      x = ggml_get_rows(context.get(), x, wanted);
+    }
     return add_output(x, layer.attn_out, {Activations::Kind::kRows, attended},
                       layer.attn_post_norm);
   }
@@ -253,12 +274,9 @@ struct StepGraph::Impl {
 
   ggml_tensor* head(ggml_tensor* x) {
     const Linear& output = weights.output();
-    ggml_tensor* out = ggml_get_rows(context.get(), x, wanted);
-    if (output.packed) {
-      out = multiply({&output}, normed(out, weights.output_norm()));
-    } else {
-      out = ggml_mul_mat(context.get(), output.tensor, norm(out, weights.output_norm()));
-    }
+    ggml_tensor* out =
+        output.packed ? multiply({&output}, normed(x, weights.output_norm()))
+                      : ggml_mul_mat(context.get(), output.tensor, norm(x, weights.output_norm()));
     if (config.final_softcap > 0.0F) {
       softcap = config.final_softcap;
       out = custom(GGML_TYPE_F32, out->ne[0], out->ne[1], {out}, run_softcap, &softcap);
@@ -295,19 +313,20 @@ struct StepGraph::Impl {
     embed = {&tokens, rows.ids.data()};
     graph = ggml_new_graph_custom(context.get(), max_nodes(), false);
     ggml_tensor* x = custom(GGML_TYPE_F32, config.n_embd, n_rows, {}, run_embed, &embed);
-    for (int i = 0; i < config.n_layers; ++i) {
-      x = attention_block(x, i, rows.blocks);
-      x = feed_forward_block(x, i);
-    }
     wanted = nullptr;
     if (!rows.logit_rows.empty()) {
       const auto n_wanted = static_cast<int64_t>(rows.logit_rows.size());
       wanted = ggml_new_tensor_1d(context.get(), GGML_TYPE_I32, n_wanted);
       ggml_set_input(wanted);
-      x = head(x);
-      EBB_CHECK(static_cast<size_t>(ggml_nelements(x)) == logits.size());
-      x->data = logits.data();  // the allocator leaves alone what has memory
     }
+    for (int i = 0; i < config.n_layers; ++i) {
+      x = attention_block(x, i, rows.blocks);
+      if (x != nullptr) x = feed_forward_block(x, i);
+    }
+    if (x == nullptr) return;
+    x = head(x);
+    EBB_CHECK(static_cast<size_t>(ggml_nelements(x)) == logits.size());
+    x->data = logits.data();  // the allocator leaves alone what has memory
     ggml_build_forward_expand(graph, x);
   }
 
@@ -353,7 +372,7 @@ void StepGraph::prepare(const StepRows& rows, std::span<float> logits) {
   m.raw_queries.resize(keeps_queries ? width * rows.ids.size() : 0);
   m.build(rows, logits);
   m.allocate();
-  if (m.wanted != nullptr) {
+  if (m.wanted != nullptr && m.wanted->data != nullptr) {  // else nobody reads it: all rows
     std::copy(rows.logit_rows.begin(), rows.logit_rows.end(),
               static_cast<int32_t*>(m.wanted->data));
   }

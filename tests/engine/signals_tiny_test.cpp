@@ -92,6 +92,20 @@ TEST_P(Signals, GatheringChangesNoLogit) {
   EXPECT_EQ(run_all(engine, plain, golden_ids()), run_all(engine, watched, golden_ids()));
 }
 
+void expect_same(Engine& engine, const Sequence& first, Engine& other, const Sequence& second) {
+  EngineCacheSource a(engine, first, everything());
+  EngineCacheSource b(other, second, everything());
+  for (int layer = 0; layer < engine.config().n_layers; ++layer) {
+    const policy::LayerView x = a.layer(layer);
+    const policy::LayerView y = b.layer(layer);
+    for (size_t h = 0; h < x.heads.size(); ++h) {
+      EXPECT_TRUE(std::ranges::equal(x.heads[h].attention_sum, y.heads[h].attention_sum));
+      EXPECT_TRUE(std::ranges::equal(x.heads[h].attention_window, y.heads[h].attention_window));
+      EXPECT_TRUE(std::ranges::equal(x.heads[h].query_covariance, y.heads[h].query_covariance));
+    }
+  }
+}
+
 TEST_P(Signals, DoNotDependOnChunksOrThreads) {
   const std::vector<int32_t> ids = golden_ids();
   Engine two(tiny_model(GetParam()), with_numerics(Numerics::kStrict, 2));
@@ -100,16 +114,19 @@ TEST_P(Signals, DoNotDependOnChunksOrThreads) {
   Sequence in_chunks = one.make_sequence(PositionMode::kOriginal, everything());
   run_all(two, at_once, ids);
   run_all(one, in_chunks, ids, 7);
-  EngineCacheSource a(two, at_once, everything());
-  EngineCacheSource b(one, in_chunks, everything());
-  for (int layer = 0; layer < two.config().n_layers; ++layer) {
-    const policy::LayerView x = a.layer(layer);
-    const policy::LayerView y = b.layer(layer);
-    for (size_t h = 0; h < x.heads.size(); ++h) {
-      EXPECT_TRUE(std::ranges::equal(x.heads[h].attention_sum, y.heads[h].attention_sum));
-      EXPECT_TRUE(std::ranges::equal(x.heads[h].attention_window, y.heads[h].attention_window));
-      EXPECT_TRUE(std::ranges::equal(x.heads[h].query_covariance, y.heads[h].query_covariance));
-    }
+  expect_same(two, at_once, one, in_chunks);
+}
+
+TEST_P(Signals, DoNotDependOnWhichLogitsAreWanted) {
+  const std::vector<int32_t> ids = golden_ids();
+  Engine engine(tiny_model(GetParam()), with_numerics(Numerics::kStrict));
+  Sequence all = engine.make_sequence(PositionMode::kOriginal, everything());
+  run_all(engine, all, ids);
+  for (const LogitRows wanted : {LogitRows::kNone, LogitRows::kLast}) {
+    Sequence few = engine.make_sequence(PositionMode::kOriginal, everything());
+    const StepItem item{&few, ids, {}, wanted};
+    engine.step(std::span(&item, 1));
+    expect_same(engine, all, engine, few);
   }
 }
 

@@ -173,6 +173,33 @@ TEST_P(Bits, CompanyChangesNothing) {
   });
 }
 
+// Rows without logits leave the step behind the last layer's cells.
+TEST_P(Bits, LogitsThatNobodyAsksForChangeNoOther) {
+  Engine engine = make_engine();
+  const std::vector<int32_t> ids = random_ids(40, 15);
+  Sequence watched = engine.make_sequence(PositionMode::kOriginal);
+  const std::vector<float> all = run_all(engine, watched, ids);
+  const auto n_vocab = static_cast<size_t>(engine.config().n_vocab);
+  const auto expected = [&](size_t row) { return std::span(all).subspan(row * n_vocab, n_vocab); };
+  Sequence one = engine.make_sequence(PositionMode::kOriginal);
+  Sequence two = engine.make_sequence(PositionMode::kOriginal);
+  const auto tokens = [&](size_t at, size_t n) { return std::span(ids).subspan(at, n); };
+  const StepItem unseen{&one, tokens(0, 20), {}, LogitRows::kNone};
+  EXPECT_EQ(engine.step(std::span(&unseen, 1)).values.size(), 0U);
+  const StepItem mixed[] = {{&one, tokens(20, 9), {}, LogitRows::kLast},
+                            {&two, tokens(0, 9), {}, LogitRows::kNone}};
+  const StepLogits last = engine.step(mixed);
+  ASSERT_EQ(last.values.size(), n_vocab);
+  EXPECT_TRUE(same_bits(expected(28), last.row(0)));
+  const StepItem rest[] = {{&one, tokens(29, 11), {}, LogitRows::kLast},
+                           {&two, tokens(9, 31), {}, LogitRows::kAll}};
+  const StepLogits both = engine.step(rest);
+  EXPECT_TRUE(same_bits(expected(39), both.row(0)));
+  for (size_t row = 0; row < 31; ++row) {
+    ASSERT_TRUE(same_bits(expected(9 + row), both.row(1, row))) << row;
+  }
+}
+
 TEST_P(Bits, ForksInOneBatchDecodeAsIfAlone) {
   Engine engine = make_engine();
   const std::vector<int32_t> prompt = random_ids(70, 7);
