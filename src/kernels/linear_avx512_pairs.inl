@@ -9,11 +9,54 @@ constexpr int kPair = 2;
 // With their products' sums these fill the register file.
 constexpr int kPairRowsInt15 = 4;
 constexpr int kPairRowsInt8 = 6;
+constexpr int kPairRowsInTurns = 6;
 
-// Exact dots over the vectors [kFirst, kLast), zero point taken off.
+// With two scales a block, the sums of high and of low bytes would be put together twice as often.
+template <class Act, PackedLayout kLayout>
+constexpr bool kInTurns = Act::kMax > 127 && kLayout.n_sub_blocks == 2;
+
+// out[g][r] += the dots over w with the activations that `bytes` gives for a row.
+template <int kN, int kRows, class Bytes>
+inline void add_pair_products(const __m512i (&w)[kPair][kN], Bytes bytes,
+                              __m512i (&out)[kPair][kRows]) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kN; ++v) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i four = Avx512::broadcast4(bytes(r) + 4 * v);
+      out[0][r] = _mm512_dpbusd_epi32(out[0][r], w[0][v], four);
+      out[1][r] = _mm512_dpbusd_epi32(out[1][r], w[1][v], four);
+    }
+  }
+}
+
+// Sums of high bytes, shifted, then the low bytes onto the same sums: half as many of them, so
+// that there may be more rows.
 template <class Act, PackedLayout kLayout, int kFirst, int kLast, int kRows>
-inline void dot_pair(const uint8_t* const (&quants)[kPair], const Act* const (&x)[kRows],
-                     __m512i (&out)[kPair][kRows]) {
+inline void dot_pair_in_turns(const uint8_t* const (&quants)[kPair], const Act* const (&x)[kRows],
+                              __m512i (&out)[kPair][kRows]) {
+  __m512i w[kPair][kLast - kFirst];
+#pragma GCC unroll 8
+  for (int v = kFirst; v < kLast; ++v) {
+    w[0][v - kFirst] = Avx512::vector_at<kLayout.bits>(quants[0], v);
+    w[1][v - kFirst] = Avx512::vector_at<kLayout.bits>(quants[1], v);
+  }
+  for (int g = 0; g < kPair; ++g) Avx512::clear(out[g]);
+  add_pair_products(
+      w, [&](int r) { return x[r]->high + 4 * kFirst; }, out);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    out[0][r] = _mm512_slli_epi32(out[0][r], 7);
+    out[1][r] = _mm512_slli_epi32(out[1][r], 7);
+  }
+  add_pair_products(
+      w, [&](int r) { return x[r]->low + 4 * kFirst; }, out);
+}
+
+// Sums of high and of low bytes side by side.
+template <class Act, PackedLayout kLayout, int kFirst, int kLast, int kRows>
+inline void dot_pair_at_once(const uint8_t* const (&quants)[kPair], const Act* const (&x)[kRows],
+                             __m512i (&out)[kPair][kRows]) {
   constexpr bool kHasLow = Act::kMax > 127;
   __m512i low[kPair][kRows];
   for (int g = 0; g < kPair; ++g) {
@@ -36,16 +79,31 @@ inline void dot_pair(const uint8_t* const (&quants)[kPair], const Act* const (&x
       }
     }
   }
+  if constexpr (kHasLow) {
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    const int32_t sum = kLast - kFirst == 8 ? x[r]->int_sum : x[r]->half_sum[kFirst / 4];
-    const __m512i zero = _mm512_slli_epi32(_mm512_set1_epi32(sum), kLayout.zero_point_shift);
-#pragma GCC unroll 2
-    for (int g = 0; g < kPair; ++g) {
-      if constexpr (kHasLow) {
-        out[g][r] = _mm512_add_epi32(_mm512_slli_epi32(out[g][r], 7), low[g][r]);
-      }
-      if constexpr (kLayout.zero_point_shift > 0) out[g][r] = _mm512_sub_epi32(out[g][r], zero);
+    for (int r = 0; r < kRows; ++r) {
+      out[0][r] = _mm512_add_epi32(_mm512_slli_epi32(out[0][r], 7), low[0][r]);
+      out[1][r] = _mm512_add_epi32(_mm512_slli_epi32(out[1][r], 7), low[1][r]);
+    }
+  }
+}
+
+// Exact dots over the vectors [kFirst, kLast), zero point taken off.
+template <class Act, PackedLayout kLayout, int kFirst, int kLast, int kRows>
+inline void dot_pair(const uint8_t* const (&quants)[kPair], const Act* const (&x)[kRows],
+                     __m512i (&out)[kPair][kRows]) {
+  if constexpr (kInTurns<Act, kLayout>) {
+    dot_pair_in_turns<Act, kLayout, kFirst, kLast>(quants, x, out);
+  } else {
+    dot_pair_at_once<Act, kLayout, kFirst, kLast>(quants, x, out);
+  }
+  if constexpr (kLayout.zero_point_shift > 0) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const int32_t sum = kLast - kFirst == 8 ? x[r]->int_sum : x[r]->half_sum[kFirst / 4];
+      const __m512i zero = _mm512_slli_epi32(_mm512_set1_epi32(sum), kLayout.zero_point_shift);
+      out[0][r] = _mm512_sub_epi32(out[0][r], zero);
+      out[1][r] = _mm512_sub_epi32(out[1][r], zero);
     }
   }
 }
@@ -160,7 +218,9 @@ void pair_tile(const LinearTile& tile) {
 template <WeightType kType>
 constexpr void add_pairs_of(KernelTable& table) {
   constexpr int kAt = block_type_index(kType);
-  table.int15_pairs[kAt] = {pair_tile<kType, Int15Block, kPairRowsInt15>, kPairRowsInt15};
+  constexpr int kRowsInt15 =
+      kInTurns<Int15Block, kLayoutOf<kType>> ? kPairRowsInTurns : kPairRowsInt15;
+  table.int15_pairs[kAt] = {pair_tile<kType, Int15Block, kRowsInt15>, kRowsInt15};
   table.int8_pairs[kAt] = {pair_tile<kType, Int8Block, kPairRowsInt8>, kPairRowsInt8};
 }
 
