@@ -89,16 +89,21 @@ EngineWeights::EngineWeights(const model::Model& model, const EngineOptions& opt
   context_.reset(ggml_init({ggml_tensor_overhead() * n_tensors, nullptr, true}));
   if (!context_) throw Error(ErrorKind::kOutOfMemory, "no memory for tensor descriptions");
   const model::Weight none;
+  const kernels::Arithmetic usual = arithmetic_of(options_.numerics);
   for (int i = 0; i < config.n_layers; ++i) {
     const model::LayerWeights& from = model.layer(i);
     LayerLinears to;
-    to.q = make_linear(from.q, from.q_bias);
-    to.k = make_linear(from.k, from.k_bias);
-    to.v = make_linear(from.v, from.v_bias);
-    to.attn_out = make_linear(from.attn_out, none);
-    to.ffn_gate = make_linear(from.ffn_gate, none);
-    to.ffn_up = make_linear(from.ffn_up, none);
-    to.ffn_down = make_linear(from.ffn_down, none);
+    to.q = make_linear(from.q, from.q_bias, usual);
+    to.k = make_linear(from.k, from.k_bias, usual);
+    to.v = make_linear(from.v, from.v_bias, usual);
+    to.attn_out = make_linear(from.attn_out, none, usual);
+    // Rounding in the last of them reaches the logits as it is, a fifth of all that does.
+    const bool is_last = i + 1 == config.n_layers;
+    const kernels::Arithmetic forward =
+        is_last && usual == kernels::Arithmetic::kFast ? kernels::Arithmetic::kFastFine : usual;
+    to.ffn_gate = make_linear(from.ffn_gate, none, forward);
+    to.ffn_up = make_linear(from.ffn_up, none, forward);
+    to.ffn_down = make_linear(from.ffn_down, none, forward);
     to.attn_norm = floats_of(from.attn_norm);
     to.q_norm = floats_of(from.q_norm);
     to.k_norm = floats_of(from.k_norm);
@@ -107,11 +112,12 @@ EngineWeights::EngineWeights(const model::Model& model, const EngineOptions& opt
     to.ffn_post_norm = floats_of(from.ffn_post_norm);
     layers_.push_back(std::move(to));
   }
-  output_ = make_linear(model.output(), none);
+  output_ = make_linear(model.output(), none, usual);
   output_norm_ = floats_of(model.output_norm());
 }
 
-Linear EngineWeights::make_linear(const model::Weight& weight, const model::Weight& bias) {
+Linear EngineWeights::make_linear(const model::Weight& weight, const model::Weight& bias,
+                                  kernels::Arithmetic arithmetic) {
   Linear out;
   out.n_in = weight.n_in;
   out.n_out = weight.n_out;
@@ -123,9 +129,8 @@ Linear EngineWeights::make_linear(const model::Weight& weight, const model::Weig
     return out;
   }
   try {
-    out.packed =
-        kernels::PackedWeight::pack(weight_type_of(weight.type), weight.data, weight.n_in,
-                                    weight.n_out, arithmetic_of(options_.numerics), n_threads_);
+    out.packed = kernels::PackedWeight::pack(weight_type_of(weight.type), weight.data, weight.n_in,
+                                             weight.n_out, arithmetic, n_threads_);
   } catch (const std::bad_alloc&) {
     throw Error::make(ErrorKind::kOutOfMemory, "no memory to repack weight {}", weight.name);
   } catch (const Error& error) {

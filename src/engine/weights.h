@@ -39,7 +39,8 @@ class EngineWeights {
   size_t packed_bytes() const { return packed_bytes_; }
 
  private:
-  Linear make_linear(const model::Weight& weight, const model::Weight& bias);
+  Linear make_linear(const model::Weight& weight, const model::Weight& bias,
+                     kernels::Arithmetic arithmetic);
 
   EngineOptions options_;
   int n_threads_;

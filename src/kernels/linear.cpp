@@ -157,7 +157,9 @@ static constexpr int64_t kFewestMatrixRows = 32;
 
 ActivationForm form_for(const PackedWeight& weight, int64_t n_rows, Isa isa) {
   const ActivationForm form = weight.form();
-  const bool may_round = form == ActivationForm::kInt8 && n_rows >= kFewestMatrixRows;
+  const bool is_fast =
+      weight.arithmetic() == Arithmetic::kFast || weight.arithmetic() == Arithmetic::kFastFine;
+  const bool may_round = is_fast && form != ActivationForm::kFloat32 && n_rows >= kFewestMatrixRows;
   return may_round && kernels_of(isa).matrix != nullptr ? ActivationForm::kBf16 : form;
 }
 

@@ -5,10 +5,11 @@
 //             scale per 32 inputs; exact integer dots, float32 sums over blocks in order.
 // kFast:      the same with 8-bit activations; where the processor has a matrix unit and there are
 //             many rows, weights and activations rounded to bfloat16 and float32 sums.
+// kFastFine:  kFast with kStrict's activations where that has 8-bit ones.
 // Float weights run as kReference in every arithmetic, converted as they are read.
 // An output's bits depend on its row and its weights alone: not on the number of rows, on how rows
 // or outputs are split, on threads or on the instruction set. The matrix unit is the one exception:
-// kFast may give a row other bits among many rows than among few.
+// the fast ones may give a row other bits among many rows than among few.
 #pragma once
 
 #include <cstdint>

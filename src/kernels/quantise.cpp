@@ -12,7 +12,7 @@ ActivationForm activation_form(WeightType type, Arithmetic arithmetic) {
   if (arithmetic == Arithmetic::kReference || !is_block_quantised(type)) {
     return ActivationForm::kFloat32;
   }
-  return arithmetic == Arithmetic::kStrict ? ActivationForm::kInt15 : ActivationForm::kInt8;
+  return arithmetic == Arithmetic::kFast ? ActivationForm::kInt8 : ActivationForm::kInt15;
 }
 
 size_t prepared_row_bytes(ActivationForm form, int64_t n_in) {

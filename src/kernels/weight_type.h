@@ -24,7 +24,7 @@ enum class WeightType : uint8_t {
 inline constexpr int kNumWeightTypes = 11;
 
 // How a product is computed; see linear.h for what each promises.
-enum class Arithmetic : uint8_t { kReference, kStrict, kFast };
+enum class Arithmetic : uint8_t { kReference, kStrict, kFast, kFastFine };
 
 constexpr bool is_block_quantised(WeightType type) { return type >= WeightType::kQ4_0; }
 

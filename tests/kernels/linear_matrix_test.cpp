@@ -97,6 +97,9 @@ TEST(MatrixUnit, IsTakenForManyRowsInFastAlone) {
     const ActivationForm many = isa == Isa::kAmx ? ActivationForm::kBf16 : ActivationForm::kInt8;
     EXPECT_EQ(form_for(weight.pack(Arithmetic::kFast), 512, isa), many) << name_of(isa);
     EXPECT_EQ(form_for(weight.pack(Arithmetic::kFast), 1, isa), ActivationForm::kInt8);
+    const ActivationForm fine = isa == Isa::kAmx ? ActivationForm::kBf16 : ActivationForm::kInt15;
+    EXPECT_EQ(form_for(weight.pack(Arithmetic::kFastFine), 512, isa), fine) << name_of(isa);
+    EXPECT_EQ(form_for(weight.pack(Arithmetic::kFastFine), 1, isa), ActivationForm::kInt15);
     EXPECT_EQ(form_for(weight.pack(Arithmetic::kStrict), 512, isa), ActivationForm::kInt15);
     EXPECT_EQ(form_for(weight.pack(Arithmetic::kReference), 512, isa), ActivationForm::kFloat32);
   }

@@ -49,6 +49,8 @@ TEST_P(LinearOfType, StaysWithinItsStatedDistanceOfTheExactProduct) {
   EXPECT_LT(reference, kReferenceError);
   EXPECT_LT(strict, kStrictError);
   EXPECT_LT(fast, kFastError);
+  const PackedWeight fine = weight.pack(Arithmetic::kFastFine);
+  EXPECT_TRUE(same_bits(run(fine, x, 5), run(weight.pack(Arithmetic::kStrict), x, 5)));
   if (is_block_quantised(weight.type)) {
     EXPECT_GT(fast, 10 * strict) << "8-bit activations are as good as 15-bit ones?";
   }
