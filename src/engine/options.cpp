@@ -23,6 +23,11 @@ std::string_view numerics_name(Numerics numerics) {
   return "?";
 }
 
+std::string_view arithmetic_edition(Numerics numerics) {
+  // 2: the last feed-forward has 15-bit activations.
+  return numerics == Numerics::kFast ? "fast.2" : numerics_name(numerics);
+}
+
 Numerics parse_numerics(std::string_view name) {
   for (const Numerics numerics : {Numerics::kReference, Numerics::kStrict, Numerics::kFast}) {
     if (name == numerics_name(numerics)) return numerics;

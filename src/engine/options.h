@@ -26,6 +26,9 @@ struct EngineOptions {
 };
 
 std::string_view numerics_name(Numerics numerics);
+// The same with the edition of its arithmetic: another one where the same inputs give other bits
+// than in an earlier version of ebb.
+std::string_view arithmetic_edition(Numerics numerics);
 // Throws: kUsage with the nearest name.
 Numerics parse_numerics(std::string_view name);
 LinearKernels parse_kernels(std::string_view name);

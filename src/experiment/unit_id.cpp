@@ -61,7 +61,7 @@ std::string fingerprint_text(const FingerprintParts& parts) {
 std::string fingerprint_of(const engine::Engine& engine) {
   return fingerprint_text(
       {.kernels = std::string(engine.kernels_name()),
-       .numerics = std::string(engine::numerics_name(engine.options().numerics)),
+       .numerics = std::string(engine::arithmetic_edition(engine.options().numerics)),
        .cpu_features = platform::cpu_info().features,
        .ggml = engine::tensor_library(),
        .mathematics = platform::c_library()});

@@ -1,4 +1,4 @@
-// Memory for pages of one size: mapped from the system in chunks, given back as soon as it is free.
+// Memory for pages of one size: mapped from the system in chunks, given back when it is free.
 // Knows nothing of what a page holds.
 #pragma once
 
@@ -22,7 +22,8 @@ class PageArena {
   std::byte* allocate();
   // Neither this nor trim() allocates: both run while an error is on its way.
   void release(std::byte* page);
-  // Gives the memory of all released pages back to the system; whole free chunks are unmapped.
+  // Gives the memory of all released pages back to the system; whole free chunks are unmapped. A
+  // little is kept while pages are live: a cap that gives a page back will soon want one.
   void trim();
 
   size_t page_bytes() const { return page_bytes_; }
