@@ -47,6 +47,8 @@ class Evictor {
                  const std::vector<std::vector<uint32_t>>* cells, std::vector<HeadWork>& works,
                  size_t begin);
   // Shares the budget among the works and puts what stays into `kept`.
+  // Whether every head holds what the work of the layer before it was made for, and keeps the same.
+  bool repeats(const LayerView& view, std::span<const HeadWork> works) const;
   void settle(std::span<HeadWork> works, const EventInfo& event, const Pass& pass, Kept& kept,
               std::vector<std::string>& notices) const;
   void refine_layer(const LayerView& view, std::span<HeadWork> works) const;

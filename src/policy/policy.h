@@ -72,6 +72,9 @@ struct PolicySpec {
   ScoreKind score_kind = ScoreKind::kRank;
   SetsDiffer sets = SetsDiffer::kByHead;
   bool has_own_budget = false;
+  // What a head keeps follows from the ordinals and spans of its cells, in any layer: heads that
+  // hold the same are scored once.
+  bool is_by_ordinals = false;
   bool is_order_free =
       true;  // the order in which cells are listed does not matter, only their ordinals
   std::unique_ptr<Policy> (*make)(const Params& params) = nullptr;

@@ -82,6 +82,7 @@ PolicySpec streaming_spec() {
       .score_kind = ScoreKind::kRank,
       .sets = SetsDiffer::kByLayer,
       .has_own_budget = true,
+      .is_by_ordinals = true,
       .is_order_free = false,
       .make = [](const Params& params) -> std::unique_ptr<Policy> {
         return std::make_unique<Streaming>(params.integer("keep_initial"),

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "base/error.h"
 
@@ -128,6 +129,43 @@ TEST_P(EveryPolicy, the_order_of_cells_does_not_matter_where_it_says_so) {
   FakeCache cache = full_cache();
   const auto expected = plan_once(cache, treatment(), last_event(), 3);
   EXPECT_EQ(plan_shuffled(cache, treatment(), 3).kept, expected.kept);
+}
+
+// Layers that hold the same cells as the one before are not scored again.
+TEST_P(EveryPolicy, what_follows_from_ordinals_is_the_same_in_any_company) {
+  if (!find_policy(GetParam()).is_by_ordinals) return;
+  EXPECT_EQ(Evictor(treatment(), small_shape(), 0, "c").needs(), Needs{});
+  const auto change_ordinals = [](FakeCache& cache, int layer) {
+    for (uint32_t h = 0; h < 2; ++h) {
+      for (Ordinal& ordinal : cache.head(layer, static_cast<int>(h)).ordinals) {
+        ordinal.value += 5 + h;
+      }
+    }
+  };
+  const auto change_spans = [](FakeCache& cache, int layer) {
+    for (int h = 0; h < 2; ++h) {
+      for (SpanId& span : cache.head(layer, h).spans) span = {1};
+    }
+  };
+  using Change = std::function<void(FakeCache&, int)>;
+  const std::pair<Change, Treatment> cases[] = {
+      {change_ordinals, treatment()},
+      {change_spans, treatment({{"budget", "20"}, {"protect_roles", "system"}})}};
+  for (const auto& [change, made] : cases) {
+    FakeCache plain = full_cache();
+    FakeCache changed = full_cache();
+    FakeCache mixed = full_cache();
+    for (int layer = 0; layer < 3; ++layer) change(changed, layer);
+    change(mixed, 1);
+    const auto all_plain = plan_once(plain, made, last_event());
+    const auto all_changed = plan_once(changed, made, last_event());
+    const auto both = plan_once(mixed, made, last_event());
+    ASSERT_NE(all_plain.kept[1], all_changed.kept[1]);
+    EXPECT_EQ(both.kept[0], all_plain.kept[0]);
+    EXPECT_EQ(both.kept[1], all_changed.kept[1]);
+    EXPECT_EQ(both.kept[2], all_plain.kept[2]);
+    EXPECT_EQ(all_plain.kept[0], all_plain.kept[2]);
+  }
 }
 
 TEST_P(EveryPolicy, a_fork_goes_on_as_its_origin_would) {
