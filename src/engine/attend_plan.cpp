@@ -52,12 +52,8 @@ class Planner {
   }
   const RowBlock& block(int index) const { return blocks_[static_cast<size_t>(index)]; }
   int query_rows(int index) const { return block(index).n_rows * config_.group_size(); }
-  bool gathers_weights(int index) const {
-    const SequenceSignals* signals = block(index).signals;
-    return signals != nullptr && signals->needs().attention_sum;
-  }
   bool may_share(int index) const {
-    return query_rows(index) <= kRowsWorthSharing && !gathers_weights(index);
+    return query_rows(index) <= kRowsWorthSharing && !block(index).gathers_weights();
   }
 
   void plan_head(int head) {
@@ -125,7 +121,7 @@ class Planner {
       const int n_rows = task.n_rows * config_.group_size();
       const auto n_blocks = static_cast<int>(kernels::n_blocks_at_most(cells));
       const int n_parts = std::min(n_wanted, n_blocks);
-      const bool is_cut = task.n_blocks == 1 && !gathers_weights(task.first_block) &&
+      const bool is_cut = task.n_blocks == 1 && !block(task.first_block).gathers_weights() &&
                           n_rows <= static_cast<int>(kernels::kAttentionRows) && n_parts > 1 &&
                           kernels::n_cells_of(cells) >= kCellsWorthSplitting;
       if (!is_cut) {

@@ -53,12 +53,6 @@ double products_per_row(const model::Model& model) {
   return n;
 }
 
-bool sums_attention(const std::vector<RowBlock>& blocks) {
-  return std::any_of(blocks.begin(), blocks.end(), [](const RowBlock& block) {
-    return block.signals != nullptr && block.signals->needs().attention_sum;
-  });
-}
-
 }  // namespace
 
 struct StepGraph::Impl {
@@ -235,16 +229,15 @@ struct StepGraph::Impl {
       // queries.
       ggml_build_forward_expand(graph, custom(GGML_TYPE_I8, 1, 1, {turned}, run_observe, &op));
     }
-    // Behind the last layer's cells only rows with logits go on.
-    const bool is_last = index + 1 == config.n_layers;
-    if (is_last && wanted == nullptr && !sums_attention(blocks)) {
-      ggml_build_forward_expand(graph, turned);
-      return nullptr;
-    }
     ggml_tensor* attended =
         custom(GGML_TYPE_F32, turned->ne[0], turned->ne[1], {turned}, run_attend, &op);
+    // Behind the last layer's cells only rows with logits go on.
+    const bool is_last = index + 1 == config.n_layers;
     if (is_last && wanted == nullptr) {
-      ggml_build_forward_expand(graph, attended);
+      const bool sums_weights =
+          std::any_of(blocks.begin(), blocks.end(),
+                      [](const RowBlock& block) { return block.gathers_weights(); });
+      ggml_build_forward_expand(graph, sums_weights ? attended : turned);
       return nullptr;
     }
     if (is_last && wanted->ne[0] < x->ne[1]) {
@@ -390,10 +383,10 @@ void StepGraph::run() {
                       ggml_status_to_string(status));
   }
   m.failure.rethrow();
-  // Else a tied output head is read from the mapped table as well.
-  if (m.weights.output().packed) m.tokens.note_read(m.n_step_rows);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   if (m.options.n_threads == 0) m.choice.note(took.count());
+  // Else a tied output head is read from the mapped table as well.
+  if (m.weights.output().packed) m.tokens.note_read(m.n_step_rows);
   m.compute_bytes =
       std::max(m.compute_bytes, ggml_gallocr_get_buffer_size(m.allocator.get(), 0) + m.work.size());
 }

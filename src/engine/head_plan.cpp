@@ -1,8 +1,13 @@
 #include "engine/head_plan.h"
 
 #include "base/error.h"
+#include "engine/signals.h"
 
 namespace ebb::engine {
+
+bool RowBlock::gathers_weights() const {
+  return signals != nullptr && signals->needs().attention_sum;
+}
 
 void collect_runs(const kv::HeadCells& cells, const kv::CellFormat& format,
                   std::vector<kernels::CellRun>& runs) {

@@ -18,6 +18,8 @@ struct RowBlock {
   int n_rows = 0;
   Ordinal first_ordinal;
   SequenceSignals* signals = nullptr;  // or null
+
+  bool gathers_weights() const;  // of attention, summed
 };
 
 // Cells of one (sequence, layer, KV head): what attention reads and where the new ones are written.

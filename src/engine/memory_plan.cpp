@@ -150,12 +150,14 @@ MemoryPlan plan_memory(const model::Model& model, const EngineOptions& options,
   uint64_t cells = 0;
   uint64_t signals = 0;
   uint64_t view = 0;
-  uint64_t n_tokens = 0;
+  uint64_t n_tokens = 0;  // of the longest
+  uint64_t n_tokens_all = 0;
   for (const SequenceNeed& need : sequences) {
     cells += bytes_of_cells(c, format, need, n_rows);
     signals += signal_bytes(c, need, n_rows);
     view = std::max(view, view_bytes(c, need, n_rows, options.n_threads));
     n_tokens = std::max(n_tokens, static_cast<uint64_t>(need.n_cells));
+    n_tokens_all += static_cast<uint64_t>(need.n_cells);
   }
   MemoryPlan plan;
   const uint64_t packed = predict_packed_bytes(model, options);
@@ -169,7 +171,7 @@ MemoryPlan plan_memory(const model::Model& model, const EngineOptions& options,
                 {"program and vocabulary", program}};
   const uint64_t table = model.token_embedding().size_bytes();
   const uint64_t mapped =
-      std::min(n_tokens * kFaultAroundBytes,
+      std::min(n_tokens_all * kFaultAroundBytes,
                kTableBytesMapped + static_cast<uint64_t>(n_rows) * kFaultAroundBytes);
   plan.file_bytes =
       packed > 0 ? std::min(table, mapped) : static_cast<uint64_t>(model.weights_bytes());

@@ -116,9 +116,8 @@ void add_queries(const LayerOp& op, ggml_tensor* dst, size_t block, int kv_head,
 void attend_alone(LayerOp& op, const AttendTask& task, std::span<const kernels::QueryRow> queries,
                   kernels::AttentionScratch& scratch) {
   const auto block = static_cast<size_t>(task.first_block);
-  SequenceSignals* signals = (*op.blocks)[block].signals;
   const std::vector<kernels::CellRun>& runs = op.head(block, task.kv_head).runs;
-  if (signals == nullptr || !signals->needs().attention_sum) {
+  if (!(*op.blocks)[block].gathers_weights()) {
     kernels::attend(op.shape, runs, queries, scratch);
     return;
   }
@@ -129,7 +128,7 @@ void attend_alone(LayerOp& op, const AttendTask& task, std::span<const kernels::
   targets.assign(queries.size(), 0);
   kernels::attend(op.shape, runs, queries, scratch,
                   {.sums = sums.data(), .stride = n_cells, .row_target = targets});
-  signals->add_weights(op.layer, task.kv_head, sums);
+  (*op.blocks)[block].signals->add_weights(op.layer, task.kv_head, sums);
 }
 
 void attend_part(LayerOp& op, const AttendTask& task, std::span<const kernels::QueryRow> queries,

@@ -5,11 +5,11 @@
 
 namespace ebb::engine {
 
-TokenTable::TokenTable(const model::Model& model, size_t most_mapped)
+TokenTable::TokenTable(const model::Model& model, size_t most_bytes_mapped)
     : table_(model.token_embedding()),
       row_bytes_(tensor::row_size_bytes(table_.type, table_.n_in)),
       scale_(model.config().embedding_scale),
-      n_rows_most_(most_mapped / kFaultAroundBytes) {}
+      n_rows_most_(most_bytes_mapped / kFaultAroundBytes) {}
 
 void TokenTable::read(int32_t id, std::span<float> out) const {
   const char* row = static_cast<const char*>(table_.data) + row_bytes_ * static_cast<size_t>(id);

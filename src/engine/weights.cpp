@@ -97,7 +97,7 @@ EngineWeights::EngineWeights(const model::Model& model, const EngineOptions& opt
     to.k = make_linear(from.k, from.k_bias, usual);
     to.v = make_linear(from.v, from.v_bias, usual);
     to.attn_out = make_linear(from.attn_out, none, usual);
-    // Rounding in the last of them reaches the logits as it is, a fifth of all that does.
+    // Rounding in the last of them reaches the logits as it is, a quarter of their distance.
     const bool is_last = i + 1 == config.n_layers;
     const kernels::Arithmetic forward =
         is_last && usual == kernels::Arithmetic::kFast ? kernels::Arithmetic::kFastFine : usual;

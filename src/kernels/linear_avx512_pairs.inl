@@ -9,7 +9,7 @@ constexpr int kPair = 2;
 // With their products' sums these fill the register file.
 constexpr int kPairRowsInt15 = 4;
 constexpr int kPairRowsInt8 = 6;
-constexpr int kPairRowsInTurns = 6;
+constexpr int kPairRowsInTurns = 6;  // half as many sums, but all of a block's weights beside them
 
 // With two scales a block, the sums of high and of low bytes would be put together twice as often.
 template <class Act, PackedLayout kLayout>

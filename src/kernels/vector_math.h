@@ -1,6 +1,6 @@
 // Sums over float vectors for scores: in double, and of each vector by itself, so that a score
 // depends neither on the order of cells nor on which others are there. SIMD inside; the order of a
-// sum is that of the instruction set's lanes. A NaN that goes in comes out.
+// sum is that of the instruction set's lanes. A NaN that goes in comes out, but for lowest().
 #pragma once
 
 #include <cmath>

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
 
@@ -18,10 +17,6 @@ std::vector<std::span<HeadWork>> by_layer(std::span<HeadWork> works) {
     begin = end;
   }
   return layers;
-}
-
-int64_t n_set(const std::vector<uint8_t>& flags) {
-  return std::accumulate(flags.begin(), flags.end(), int64_t{0});
 }
 
 void set_count(HeadWork& work, int64_t count) {
@@ -76,7 +71,7 @@ void mix_by_score(std::span<HeadWork> heads, const Allocator& allocator) {
     for (uint32_t i = 0; i < flags.size(); ++i) {
       if (flags[i] == 0) candidates.push_back(i);
     }
-    n_forced.push_back(n_set(flags));
+    n_forced.push_back(count_set(flags));
     base.push_back(work.budget - n_forced.back());
     upper.push_back(work.n_cells() - n_forced.back());
     total += base.back();
@@ -105,7 +100,7 @@ void share_by_score(std::span<HeadWork> heads, const Ratio& alpha, int64_t least
   for (uint32_t h = 0; h < heads.size(); ++h) {
     HeadWork& work = heads[h];
     std::vector<uint8_t> flags = stays_anyway(work, work.budget);
-    const int64_t n_forced = n_set(flags);
+    const int64_t n_forced = count_set(flags);
     const int64_t n_safe = std::min(std::max(alpha.floor_of(work.budget), least), work.budget);
     std::vector<uint32_t> candidates;
     for (uint32_t i = 0; i < flags.size(); ++i) {

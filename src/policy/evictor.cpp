@@ -243,6 +243,7 @@ void Evictor::add_layer(const LayerView& view, const EventInfo& event, const Pas
 }
 
 bool Evictor::repeats(const LayerView& view, std::span<const HeadWork> works) const {
+  // To refine is to look at values.
   if (!spec_->is_by_ordinals || treatment_.refine != Refine::kNone) return false;
   if (works.size() != view.heads.size()) return false;
   for (size_t h = 0; h < works.size(); ++h) {
@@ -282,7 +283,7 @@ Evictor::Kept Evictor::run_pass(CacheSource& source, const EventInfo& event, con
   const bool waits = needs_every_layer(treatment_.allocator.kind);
   std::vector<HeadWork> works;
   size_t n_works = 0;
-  const Kept::value_type* settled = nullptr;  // what `works` came to
+  const Kept::value_type* settled = nullptr;  // what stays of the layer that `works` is of
   for (int layer = 0; layer < shape_.n_layers; ++layer) {
     auto& kept_layer = kept[static_cast<size_t>(layer)];
     const std::vector<size_t> counts = source.cell_counts(layer);

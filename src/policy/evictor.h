@@ -46,9 +46,10 @@ class Evictor {
   void add_layer(const LayerView& view, const EventInfo& event, const Pass& pass,
                  const std::vector<std::vector<uint32_t>>* cells, std::vector<HeadWork>& works,
                  size_t begin);
-  // Shares the budget among the works and puts what stays into `kept`.
-  // Whether every head holds what the work of the layer before it was made for, and keeps the same.
+  // Whether this layer holds, head by head, the cells that `works` was last made for, and the
+  // policy looks at nothing else: what stays is then the same.
   bool repeats(const LayerView& view, std::span<const HeadWork> works) const;
+  // Shares the budget among the works and puts what stays into `kept`.
   void settle(std::span<HeadWork> works, const EventInfo& event, const Pass& pass, Kept& kept,
               std::vector<std::string>& notices) const;
   void refine_layer(const LayerView& view, std::span<HeadWork> works) const;

@@ -72,8 +72,9 @@ struct PolicySpec {
   ScoreKind score_kind = ScoreKind::kRank;
   SetsDiffer sets = SetsDiffer::kByHead;
   bool has_own_budget = false;
-  // What a head keeps follows from the ordinals and spans of its cells, in any layer: heads that
-  // hold the same are scored once.
+  // What a head keeps follows from the ordinals and spans of its cells and the event alone: score()
+  // looks neither at the layer nor at a head's place in it, draws nothing and remembers nothing. A
+  // layer that holds, head by head, what the one before held is then not scored again.
   bool is_by_ordinals = false;
   bool is_order_free =
       true;  // the order in which cells are listed does not matter, only their ordinals

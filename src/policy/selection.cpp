@@ -84,15 +84,16 @@ void keep_by_quota(const HeadWork& work, const Allocator& allocator, const Event
   }
 }
 
-// The one tie rule: the higher score, then the more recent cell.
+// The tie rule: the higher score, then the more recent cell. worst_cell() turns it round.
 bool beats(std::span<const float> scores, std::span<const Ordinal> ordinals, uint32_t a,
            uint32_t b) {
   if (scores[a] != scores[b]) return scores[a] > scores[b];
   return ordinals[a] > ordinals[b];
 }
 
-// Calls take(i) for every i below n that `wanted` says yes to. Few are: many at a time are asked
-// without a branch, so that the compiler makes vectors of it (of fewer it would make no loop).
+// Calls take(i) for every i below n that `wanted` says yes to. It is to be yes for a few only, and
+// without a branch: the compiler then makes vectors of the search. With no more than sixteen at a
+// time it would unroll them instead.
 template <typename Wanted, typename Take>
 void for_the_few(size_t n, Wanted wanted, Take take) {
   constexpr size_t kLanes = 64;
@@ -110,18 +111,10 @@ void for_the_few(size_t n, Wanted wanted, Take take) {
   }
 }
 
-int64_t count_set(const std::vector<uint8_t>& flags) {
-  unsigned n = 0;
-  for (const uint8_t flag : flags) n += flag;
-  return n;
-}
-
 // A cap drops one cell a step: of the lowest scores the oldest.
 uint32_t worst_cell(const HeadWork& work) {
-  thread_local std::vector<uint8_t> stays;  // a step does this for every head there is
-  thread_local std::vector<float> scores;   // those that stay out of the way
-  flag_what_stays(work, work.count, stays);
-  scores.resize(stays.size());
+  const std::vector<uint8_t> stays = stays_anyway(work, work.count);
+  std::vector<float> scores(stays.size());  // those that stay out of the way
   for (size_t i = 0; i < scores.size(); ++i) {
     const float score = work.score[i];
     scores[i] = stays[i] != 0 ? std::numeric_limits<float>::infinity() : score;
@@ -148,8 +141,14 @@ std::vector<uint32_t> all_but(uint32_t left_out, size_t n) {
 
 }  // namespace
 
-void flag_what_stays(const HeadWork& work, int64_t count, std::vector<uint8_t>& flags) {
-  flags = work.is_protected;
+int64_t count_set(const std::vector<uint8_t>& flags) {
+  unsigned n = 0;
+  for (const uint8_t flag : flags) n += flag;
+  return n;
+}
+
+std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count) {
+  std::vector<uint8_t> flags = work.is_protected;
   flags.resize(work.cells.size(), 0);
   const int64_t n_protected = count_set(flags);
   if (n_protected > count) {
@@ -184,11 +183,6 @@ void flag_what_stays(const HeadWork& work, int64_t count, std::vector<uint8_t>& 
       --room;
     }
   }
-}
-
-std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count) {
-  std::vector<uint8_t> flags;
-  flag_what_stays(work, count, flags);
   return flags;
 }
 

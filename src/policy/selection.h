@@ -33,8 +33,7 @@ struct HeadWork {
 // sinks and newest cells as far as `count` goes.  Throws: kUsage when the protected cells exceed
 // `count`.
 std::vector<uint8_t> stays_anyway(const HeadWork& work, int64_t count);
-// The same into memory that may have served before.
-void flag_what_stays(const HeadWork& work, int64_t count, std::vector<uint8_t>& flags);
+int64_t count_set(const std::vector<uint8_t>& flags);
 
 // Flags of cells taken out of the candidates by the treatment.
 void flag_protected(const Protection& protection, std::span<const Ordinal> ordinals,

@@ -92,9 +92,10 @@ TEST_P(Signals, GatheringChangesNoLogit) {
   EXPECT_EQ(run_all(engine, plain, golden_ids()), run_all(engine, watched, golden_ids()));
 }
 
-void expect_same(Engine& engine, const Sequence& first, Engine& other, const Sequence& second) {
-  EngineCacheSource a(engine, first, everything());
-  EngineCacheSource b(other, second, everything());
+void expect_same(Engine& engine, const Sequence& first, Engine& other, const Sequence& second,
+                 const policy::Needs& needs = everything()) {
+  EngineCacheSource a(engine, first, needs);
+  EngineCacheSource b(other, second, needs);
   for (int layer = 0; layer < engine.config().n_layers; ++layer) {
     const policy::LayerView x = a.layer(layer);
     const policy::LayerView y = b.layer(layer);
@@ -120,13 +121,22 @@ TEST_P(Signals, DoNotDependOnChunksOrThreads) {
 TEST_P(Signals, DoNotDependOnWhichLogitsAreWanted) {
   const std::vector<int32_t> ids = golden_ids();
   Engine engine(tiny_model(GetParam()), with_numerics(Numerics::kStrict));
-  Sequence all = engine.make_sequence(PositionMode::kOriginal, everything());
-  run_all(engine, all, ids);
-  for (const LogitRows wanted : {LogitRows::kNone, LogitRows::kLast}) {
-    Sequence few = engine.make_sequence(PositionMode::kOriginal, everything());
-    const StepItem item{&few, ids, {}, wanted};
-    engine.step(std::span(&item, 1));
-    expect_same(engine, all, engine, few);
+  policy::Needs sums;
+  sums.attention_sum = true;
+  policy::Needs window;
+  window.attention_window = kWindow;
+  policy::Needs moments;
+  moments.query_moments = true;
+  for (const policy::Needs& needs : {everything(), sums, window, moments}) {
+    Sequence all = engine.make_sequence(PositionMode::kOriginal, needs);
+    run_all(engine, all, ids);
+    for (const LogitRows wanted : {LogitRows::kNone, LogitRows::kLast}) {
+      Sequence few = engine.make_sequence(PositionMode::kOriginal, needs);
+      Sequence plain = engine.make_sequence(PositionMode::kOriginal);
+      const StepItem items[] = {{&plain, ids, {}, wanted}, {&few, ids, {}, wanted}};
+      engine.step(items);
+      expect_same(engine, all, engine, few, needs);
+    }
   }
 }
 

@@ -220,7 +220,12 @@ TEST(Fingerprint, HoldsEverythingThatComputes) {
     EXPECT_NE(fingerprint_text(other), text) << "change " << i;
   }
   const engine::Stage stage("llama-f32");
-  EXPECT_NE(fingerprint_of(stage.engine).find("ggml-"), std::string::npos);
+  const std::string found = fingerprint_of(stage.engine);
+  EXPECT_NE(found.find("ggml-"), std::string::npos);
+  EXPECT_EQ(found.find("/fast"), std::string::npos) << found;
+  const engine::Engine fast(engine::tiny_model("llama-f32"),
+                            engine::with_numerics(engine::Numerics::kFast));
+  EXPECT_NE(fingerprint_of(fast).find("/fast.2/"), std::string::npos) << "an edition of its own";
 }
 
 }  // namespace

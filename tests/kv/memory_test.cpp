@@ -69,8 +69,7 @@ TEST(PageArena, GivingPagesBackNeedsNoMemory) {
 }
 
 #if defined(__linux__)
-// What a cap does at every page's end: to give it back and to fault it in again costs more than all
-// else.
+// A cap gives pages back and wants as many again: the system is not asked each time.
 TEST(PageArena, KeepsALittleOfWhatIsFreeForTheNextPage) {
   if (platform::resident_bytes() == 0) GTEST_SKIP() << "resident memory is unknown here";
   PageArena arena(16 << 10);
@@ -100,6 +99,33 @@ TEST(PageArena, KeepsALittleOfWhatIsFreeForTheNextPage) {
 #endif
   release(1000);
   EXPECT_EQ(arena.bytes_live(), 0U);
+}
+
+// The last page takes along what was kept for it, and a large cache keeps more than a small one.
+TEST(PageArena, KeepsInProportionAndNothingWithoutALivePage) {
+  if (platform::resident_bytes() == 0) GTEST_SKIP() << "resident memory is unknown here";
+  const auto first_byte_after = [](size_t n_pages, size_t n_released) {
+    PageArena arena(16 << 10);
+    std::vector<std::byte*> pages;
+    for (size_t i = 0; i < n_pages; ++i) {
+      pages.push_back(arena.allocate());
+      std::memset(pages.back(), 1, arena.page_bytes());
+    }
+    for (size_t i = 0; i < n_released; ++i) {
+      arena.release(pages.back());
+      pages.pop_back();
+    }
+    arena.trim();
+    std::byte* next = arena.allocate();
+    const auto found = static_cast<int>(next[0]);
+    arena.release(next);
+    for (std::byte* page : pages) arena.release(page);
+    arena.trim();
+    return found;
+  };
+  EXPECT_EQ(first_byte_after(10000, 500), 1) << "8 MB of 155 are less than a sixteenth";
+  EXPECT_EQ(first_byte_after(10000, 700), 0) << "11 MB of 152 are more";
+  EXPECT_EQ(first_byte_after(20, 20), 0) << "nothing is live";
 }
 #endif
 

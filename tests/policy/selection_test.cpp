@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
+#include <random>
+
 #include "base/error.h"
 #include "policy/allocator.h"
 #include "policy/fake_cache.h"
@@ -26,6 +30,38 @@ using Counts = std::vector<int64_t>;
 
 TEST(Selection, among_equals_the_more_recent_stays) {
   EXPECT_EQ(select_cells(work_of({1, 1, 1, 1, 2}, 3), {}, event_at(5)), (Cells{2, 3, 4}));
+}
+
+// What a cap does at each step, against its definition: of the cells that may go the lowest score,
+// among equals the oldest.
+TEST(Selection, a_cap_drops_the_worst_cell_of_any_list) {
+  std::mt19937 generator(5);
+  const auto draw = [&](uint32_t n) { return static_cast<uint32_t>(generator() % n); };
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float few[] = {-kInfinity, -1.0F, -0.0F, 0.0F, 0.5F, kInfinity, kInfinity};
+  for (const uint32_t n : {1U, 2U, 63U, 64U, 65U, 127U, 128U, 200U}) {
+    for (int trial = 0; trial < 60; ++trial) {
+      HeadWork work = work_of(std::vector<float>(n), n - 1);
+      for (float& score : work.score) score = few[trial % 3 == 0 ? 5 : draw(std::size(few))];
+      if (trial % 2 == 0) std::shuffle(work.ordinals.begin(), work.ordinals.end(), generator);
+      work.is_protected.assign(n, 0);
+      if (trial % 4 > 1) work.is_protected[draw(n)] = n > 1 ? 1 : 0;
+      work.forced = {.first_ordinals = draw(std::min(n, 6U)), .last_cells = 0};
+      const std::vector<uint8_t> stays = stays_anyway(work, n - 1);
+      uint32_t worst = n;
+      for (uint32_t i = 0; i < n; ++i) {
+        if (stays[i] != 0) continue;
+        const bool is_first = worst == n;
+        if (is_first || work.score[i] < work.score[worst] ||
+            (work.score[i] == work.score[worst] && work.ordinals[i] < work.ordinals[worst])) {
+          worst = i;
+        }
+      }
+      Cells expected = work.cells;
+      expected.erase(expected.begin() + worst);
+      ASSERT_EQ(select_cells(work, {}, event_at(n)), expected) << n << " cells, trial " << trial;
+    }
+  }
 }
 
 TEST(Selection, forced_cells_are_clipped_to_the_budget_sinks_first) {

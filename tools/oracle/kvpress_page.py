@@ -80,7 +80,7 @@ activations, `fast` by 8-bit ones; both keep cells as float16. Beside them:
 | policy | kept | `strict` | `fast` | libllama | chance |
 |---|---|---|---|---|---|
 {quantised}
-`fast` is as far from float32 as libllama is. For studies `strict` is the default.
+All that comes before a cell has 8-bit activations in `fast`, as in libllama. For studies `strict` is the default.
 
 ## What this does not show
 
