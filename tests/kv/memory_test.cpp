@@ -85,7 +85,7 @@ TEST(PageArena, KeepsALittleOfWhatIsFreeForTheNextPage) {
     }
     arena.trim();
   };
-  const size_t full = platform::resident_bytes();
+  [[maybe_unused]] const size_t full = platform::resident_bytes();
   release(100);  // 1.6 MB of 32
   std::byte* again = arena.allocate();
   EXPECT_EQ(again[0], std::byte{1}) << "its memory was given back";
