@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <deque>
 #include <utility>
 
 #include "base/error.h"
 #include "engine/linear_ops.h"
+#include "engine/model_rope.h"
 #include "engine/ops.h"
 #include "engine/thread_choice.h"
 #include "engine/token_table.h"
@@ -19,22 +19,6 @@
 
 namespace ebb::engine {
 namespace {
-
-std::vector<float> rope_frequencies(const model::RopeSpec& spec, int head_dim) {
-  std::vector<float> out;
-  for (int i = 0; i < head_dim / 2; ++i) {
-    double f = std::pow(static_cast<double>(spec.base), -2.0 * i / head_dim) * spec.position_scale;
-    if (!spec.freq_factors.empty()) f /= spec.freq_factors[static_cast<size_t>(i)];
-    out.push_back(static_cast<float>(f));
-  }
-  return out;
-}
-
-kernels::RopeTable make_rope(const model::RopeSpec& spec, const model::ModelConfig& config) {
-  const bool is_interleaved = config.rope_layout == model::RopeLayout::kInterleaved;
-  return {rope_frequencies(spec, config.head_dim),
-          is_interleaved ? kernels::RotaryPairs::kInterleaved : kernels::RotaryPairs::kHalfSplit};
-}
 
 // Every operation of a step ends with a barrier, and a thread that shares its core may come to each
 // a time slice late: a share of work worth that is at least a tenth of a millisecond.
@@ -81,7 +65,6 @@ struct StepGraph::Impl {
   ggml_tensor* wanted = nullptr;  // which rows have logits; null: none
   ggml_cplan plan{};
   int step_threads = 1;
-  size_t n_step_rows = 0;
   StepFailure failure;
   EmbedOp embed;
   std::deque<GuardedOp> guards;
@@ -303,7 +286,7 @@ struct StepGraph::Impl {
   // megabytes, and a copy would be one thread's work.
   void build(const StepRows& rows, std::span<float> logits) {
     const auto n_rows = static_cast<int64_t>(rows.ids.size());
-    embed = {&tokens, rows.ids.data()};
+    embed = {&tokens, rows.ids};
     graph = ggml_new_graph_custom(context.get(), max_nodes(), false);
     ggml_tensor* x = custom(GGML_TYPE_F32, config.n_embd, n_rows, {}, run_embed, &embed);
     wanted = nullptr;
@@ -356,8 +339,7 @@ void StepGraph::plan_block(const RowBlock& block, size_t index) {
 void StepGraph::prepare(const StepRows& rows, std::span<float> logits) {
   Impl& m = *impl_;
   m.start_step();
-  m.n_step_rows = rows.ids.size();
-  m.step_threads = m.threads_for(m.n_step_rows);
+  m.step_threads = m.threads_for(rows.ids.size());
   const bool keeps_queries = std::any_of(
       rows.blocks.begin(), rows.blocks.end(),
       [](const RowBlock& b) { return b.signals != nullptr && b.signals->keeps_queries(); });
@@ -386,7 +368,7 @@ void StepGraph::run() {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   if (m.options.n_threads == 0) m.choice.note(took.count());
   // Else a tied output head is read from the mapped table as well.
-  if (m.weights.output().packed) m.tokens.note_read(m.n_step_rows);
+  if (m.weights.output().packed) m.tokens.note_read(m.embed.ids.size());
   m.compute_bytes =
       std::max(m.compute_bytes, ggml_gallocr_get_buffer_size(m.allocator.get(), 0) + m.work.size());
 }

@@ -204,7 +204,8 @@ void run_embed(ggml_tensor* dst, int ith, int nth, void* embed_op) {
   const auto& op = *static_cast<const EmbedOp*>(embed_op);
   const Share rows = share_of(dst->ne[1], ith, nth);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
-    op.tokens->read(op.ids[row], {row_of(dst, row), static_cast<size_t>(dst->ne[0])});
+    op.tokens->read(op.ids[static_cast<size_t>(row)],
+                    {row_of(dst, row), static_cast<size_t>(dst->ne[0])});
   }
 }
 

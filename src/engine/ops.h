@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "engine/attend_plan.h"
@@ -21,7 +22,7 @@ namespace ebb::engine {
 
 struct EmbedOp {
   const TokenTable* tokens = nullptr;
-  const int32_t* ids = nullptr;
+  std::span<const int32_t> ids;  // [n_rows]
 };
 
 struct NormOp {
